@@ -36,13 +36,13 @@ struct RunRecord {
   State state = State::running;
   std::string run, runbook, plan_digest, program;
   bool drill = false;
-  std::string rollback_to;       // with rolling_back: the step that stays
+  std::string rollback_to;  // with rolling_back: the step that stays
   bool rollback_failed = false;
   std::string opened_at, ended_at;
   std::int64_t opened_boot_ms = 0;
   int exit_code = 0;
-  std::shared_ptr<const Json> verdict;       // of `ended`
-  std::map<std::string, StepRecord> steps;   // only those with a record
+  std::shared_ptr<const Json> verdict;      // of `ended`
+  std::map<std::string, StepRecord> steps;  // only those with a record
 
   const StepRecord& step(const std::string& name) const;  // an empty one where there is no record
 };
@@ -50,8 +50,9 @@ struct RunRecord {
 const char* name_of(StepRecord::State state);  // "in-doubt"
 const char* name_of(RunRecord::State state);   // "rolling-back"
 
-// `live`: the process that writes the journal is running, so a started step is running; else it is in doubt and the run is
-// `interrupted` unless its last word was another. Throws a needs_person Error for a record that cannot follow.
+// `live`: the process that writes the journal is running, so a started step is running; else it is in doubt
+// and the run is `interrupted` unless its last word was another. Throws a needs_person Error for a record
+// that cannot follow.
 RunRecord fold(const std::vector<Json>& records, bool live);
 void fold_one(RunRecord& run, const Json& record, bool live);
 

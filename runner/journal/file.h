@@ -11,9 +11,10 @@ namespace relight {
 class JournalFile {
  public:
   virtual ~JournalFile() = default;
-  virtual void append(std::string_view bytes) = 0;          // throws Error; then the journal is dead
-  virtual void sync() = 0;                                  // fdatasync; the same
-  virtual void reserve(std::uint64_t bytes_ahead) = 0;      // room past the end, without changing the length; throws when the disk is full
+  virtual void append(std::string_view bytes) = 0;      // throws Error; then the journal is dead
+  virtual void sync() = 0;                              // fdatasync; the same
+  virtual void reserve(std::uint64_t bytes_ahead) = 0;  // room past the end, without changing the length;
+                                                        // throws when the disk is full
 };
 
 // A real file; made 0600 with its folder synced when absent.

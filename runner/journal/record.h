@@ -3,10 +3,11 @@
 //   {"seq":7,"batch":3,"of":[1,2],"wall":"2026-11-21T10:26:00.123456Z","boot":8123456,"kind":"started",
 //    "step":"database","attempt":1,...,"prev":"<64 hex>","hash":"<64 hex>"}
 //
-// `seq` counts records from 1; `batch` counts batches from 1 and `of` is the place in its batch and the batch's length;
-// `wall` is the clock, `boot` CLOCK_BOOTTIME in milliseconds; `prev` is the hash of the record before (zeros for
-// the first), `hash` the SHA-256 of the line up to `,"hash":`. The first record is `opened` with
-// "format":1 and "program":"relight 0.1.0": a reader that does not know the format refuses the journal.
+// `seq` counts records from 1; `batch` counts batches from 1 and `of` is the place in its batch and the
+// batch's length; `wall` is the clock, `boot` CLOCK_BOOTTIME in milliseconds; `prev` is the hash of the
+// record before (zeros for the first), `hash` the SHA-256 of the line up to `,"hash":`. The first record is
+// `opened` with "format":1 and "program":"relight 0.1.0": a reader that does not know the format refuses the
+// journal.
 //
 // Kinds, with their own members:
 //   opened        format, program, run, runbook, plan (digest), drill
@@ -25,9 +26,9 @@
 //   kept          step, things                     after a finished or undone step: what discard would free
 //   discarded     step
 //   amended       plan (digest), kept [names], changes (text), file
-//   rolling_back  to                               to: the step that stays, "" for all; from here on only undos
-//   interrupted   signal
-//   ended         state, exit, verdict             state: done | failed | rolled-back | rollback-failed | abandoned
+//   rolling_back  to                               to: the step that stays, "" for all; from here on only
+//   undos interrupted   signal ended         state, exit, verdict             state: done | failed |
+//   rolled-back | rollback-failed | abandoned
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -47,7 +48,7 @@ struct Line {
   std::string text;
   std::string hash;
 };
-Line make_line(const Json& body, std::uint64_t seq, std::uint64_t batch, std::uint64_t place, std::uint64_t length,
-               const std::string& prev);
+Line make_line(const Json& body, std::uint64_t seq, std::uint64_t batch, std::uint64_t place,
+               std::uint64_t length, const std::string& prev);
 
 }  // namespace relight

@@ -1,5 +1,5 @@
-// The one writer of a journal. Records wait until flush(), which writes them as one batch, syncs once, and then
-// runs what waited for them: no byte of a batch is written before the sync of the one before returned.
+// The one writer of a journal. Records wait until flush(), which writes them as one batch, syncs once, and
+// then runs what waited for them: no byte of a batch is written before the sync of the one before returned.
 // After a failed write or sync the journal is dead: every later call throws the same Error.
 #pragma once
 #include <cstdint>
@@ -23,7 +23,8 @@ class JournalWriter {
   JournalWriter(std::unique_ptr<JournalFile> file, JournalEnd end);
   ~JournalWriter();
 
-  // `released` is called from flush(), after the sync. It may add further records: they wait for the next flush.
+  // `released` is called from flush(), after the sync. It may add further records: they wait for the next
+  // flush.
   void add(const Json& body, std::function<void()> released = {});
   bool empty() const;
   void flush();

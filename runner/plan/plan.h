@@ -19,7 +19,7 @@ struct PlannedStep {
   std::string type;
   std::string file;  // where it stands: "rebuild.lua", and the line
   int line = 0;
-  std::vector<std::string> after;  // every step it waits for: names, in plan order, no repeats
+  std::vector<std::string> after;      // every step it waits for: names, in plan order, no repeats
   std::shared_ptr<const Json> params;  // as written, checked, without the common fields; values as in value.h
 
   // The fields that every step takes.
@@ -32,8 +32,8 @@ struct PlannedStep {
   std::shared_ptr<const Json> defaults;     // outputs in place of a skipped step's; null: none
   std::optional<InDoubt> in_doubt;
   std::optional<OnFailure> on_failure;
-  std::string waive;  // with continue: the reason
-  std::string proves; // of a probe: "run" or "both"
+  std::string waive;   // with continue: the reason
+  std::string proves;  // of a probe: "run" or "both"
 
   const StepType* step_type = nullptr;  // never null in a whole plan
 };

@@ -17,18 +17,19 @@ class Call {
   virtual const std::string& step() const = 0;  // the step's name
   virtual int attempt() const = 0;              // 1, 2, ... over retries and resumes
   virtual bool previewing() const = 0;
-  virtual bool full_depth() const = 0;          // --depth full
+  virtual bool full_depth() const = 0;  // --depth full
 
   // The notes of this and every earlier attempt, by key; a later note of a key replaces it.
   virtual const Json& notes() const = 0;
   // DURABLE on return, or throws and nothing may be done: call it before the effect that it describes.
   virtual void note(const std::string& key, const Json& value) = 0;
 
-  virtual void progress(const std::string& phase, std::uint64_t done, std::uint64_t total) = 0;  // may be dropped
-  virtual void log(const std::string& line) = 0;  // into the step's log, redacted
+  virtual void progress(const std::string& phase, std::uint64_t done,
+                        std::uint64_t total) = 0;  // may be dropped
+  virtual void log(const std::string& line) = 0;   // into the step's log, redacted
 
   virtual bool stop_wanted() const = 0;  // timeout, SIGINT: stop at a safe point
-  // Throws the Error by which the engine knows that the step stopped because it was told to.
+  // Throws Stopped, by which the engine knows that the step stopped because it was told to.
   void stop_here_if_wanted() const;
 
   // Every path and port that a step touches goes through these: identity outside a drill.
@@ -46,7 +47,8 @@ class Call {
   sys::Result run_program(sys::Command command);
 };
 
-// Thrown by stop_here_if_wanted.
+// Thrown by stop_here_if_wanted and run_program, and by no step: the engine takes it as "stopped at a safe
+// point".
 struct Stopped {};
 
 }  // namespace relight

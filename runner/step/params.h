@@ -28,7 +28,8 @@ class Params {
   // The getters below throw a permanent Error for a field that is absent or not known: ask `has` and
   // `known` first. A secret appears in `operator[]` as its reference only.
   const Json& operator[](const std::string& field) const;
-  std::string text(const std::string& field) const;  // text, path, choice, time, moment; of a location: its path
+  std::string text(
+      const std::string& field) const;  // text, path, choice, time, moment; of a location: its path
   std::string text_or(const std::string& field, const std::string& otherwise) const;
   bool flag(const std::string& field) const;
   std::int64_t integer(const std::string& field) const;

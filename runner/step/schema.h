@@ -13,21 +13,21 @@ enum class FieldType {
   integer,
   number,
   boolean,
-  path,      // absolute
-  location,  // an absolute path, or a file:// URL
-  time,      // ISO 8601 with its offset
-  moment,    // latest | a time | lsn:X/Y | xid:N | name:TEXT
-  duration,  // "30s" "5m" "1h30m" "250ms"
-  size,      // "512KiB" "2GiB" "10MB", or a number of bytes
-  secret,    // a reference, never the bytes
-  choice,    // one of `choices`
-  list,      // of texts
-  locations, // a list of locations
-  argv,      // a list of texts, at least one, the first being the program
-  texts,     // a table NAME -> text
-  env,       // a table NAME -> text or secret
-  table,     // any table
-  function,  // a Lua function; only the words of the language use it
+  path,       // absolute
+  location,   // an absolute path, or a file:// URL
+  time,       // ISO 8601 with its offset
+  moment,     // latest | a time | lsn:X/Y | xid:N | name:TEXT
+  duration,   // "30s" "5m" "1h30m" "250ms"
+  size,       // "512KiB" "2GiB" "10MB", or a number of bytes
+  secret,     // a reference, never the bytes
+  choice,     // one of `choices`
+  list,       // of texts
+  locations,  // a list of locations
+  argv,       // a list of texts, at least one, the first being the program
+  texts,      // a table NAME -> text
+  env,        // a table NAME -> text or secret
+  table,      // any table
+  function,   // a Lua function; only the words of the language use it
 };
 
 struct Field {
@@ -36,7 +36,7 @@ struct Field {
   bool required = false;
   std::string fallback;  // the default, as JSON text; empty: absent when not given
   std::string doc;
-  std::string example;   // as it stands in a runbook
+  std::string example;  // as it stands in a runbook
   std::vector<std::string> choices;
 };
 
@@ -50,8 +50,8 @@ struct Fault {
 };
 
 // Checks values against the fields: unknown names (with the near one), missing required fields, wrong
-// types. A value that holds an output of a step not yet done ({"$output": ...}, {"$join": [...]}) passes where a
-// text could stand. Fills no defaults.
+// types. A value that holds an output of a step not yet done ({"$output": ...}, {"$join": [...]}) passes
+// where a text could stand. Fills no defaults.
 std::vector<Fault> check_values(const std::vector<Field>& fields, const Json& values);
 
 // Checks one value of a type; empty: it is good.

@@ -37,13 +37,13 @@ struct Problem {  // one thing that is missing or wrong, as the plan prints it
 struct Preview {
   enum class Verdict { nothing_to_do, would_change, cannot_yet_tell };
   Verdict verdict = Verdict::would_change;
-  std::string summary;               // one line: "unpack 1,204 files, 857 MB, replay 45 segments to 0/5A000148"
-  std::vector<Problem> problems;     // every one of them, not the first only
-  std::vector<std::string> hints;    // what the operator should know: "not atomic: /data is a mount point"
-  std::vector<std::string> keeps;    // what is put aside: "the old data directory (1.2 GB)"
-  std::string proved_after;          // with cannot_yet_tell: the step after which it can be told
+  std::string summary;             // one line: "unpack 1,204 files, 857 MB, replay 45 segments to 0/5A000148"
+  std::vector<Problem> problems;   // every one of them, not the first only
+  std::vector<std::string> hints;  // what the operator should know: "not atomic: /data is a mount point"
+  std::vector<std::string> keeps;  // what is put aside: "the old data directory (1.2 GB)"
+  std::string proved_after;        // with cannot_yet_tell: the step after which it can be told
   std::map<std::string, std::uint64_t> space;  // bytes needed, by a path on the file system that pays them
-  std::string cannot_undo;           // what an undo of this step cannot bring back; empty: nothing
+  std::string cannot_undo;                     // what an undo of this step cannot bring back; empty: nothing
 };
 
 // A program to run as the whole of a step: the engine starts it without a worker in between.
@@ -111,7 +111,7 @@ struct StepType {
   Undo undo = Undo::whole;
   std::string stays;  // with Undo::part: what an undo leaves
   Drill drill = Drill::refused;
-  bool is_probe = false;     // decides the verdict of a run: RTO ends at the last probe passed
+  bool is_probe = false;  // decides the verdict of a run: RTO ends at the last probe passed
   std::unique_ptr<Step> (*make)() = nullptr;
 };
 

@@ -3,7 +3,8 @@
 //   {"$output": ["database", "url"]}          the output `url` of the step `database`
 //   {"$join": [V, V...]}                      texts and outputs joined with ..
 //   {"$secret": {"env": NAME} | {"file": PATH} | {"command": [ARGV...]} | {"ask": INPUT}}
-//   {"$function": {"file", "line", "hash"}}   a Lua function; called in a child that evaluates the frozen runbook
+//   {"$function": {"file", "line", "hash"}}   a Lua function; called in a child that evaluates the frozen
+//   runbook
 //
 // No field of a runbook may begin with "$".
 #pragma once

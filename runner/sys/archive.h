@@ -20,7 +20,8 @@ struct ArchiveEntry {
   std::string link;
 };
 
-// Walks an archive in its order. A broken or truncated one is a permanent Error that names the archive and the entry.
+// Walks an archive in its order. A broken or truncated one is a permanent Error that names the archive and
+// the entry.
 class ArchiveReader {
  public:
   explicit ArchiveReader(const std::string& path);

@@ -6,11 +6,7 @@
 namespace relight {
 
 Error::Error(ErrorKind kind_, std::string what, std::string on_, std::string why_, std::string hint_)
-    : kind(kind_),
-      failed(std::move(what)),
-      on(std::move(on_)),
-      why(std::move(why_)),
-      hint(std::move(hint_)) {
+    : kind(kind_), failed(std::move(what)), on(std::move(on_)), why(std::move(why_)), hint(std::move(hint_)) {
   text_ = failed;
   if (!on.empty()) text_ += ": " + on;
   if (!why.empty()) text_ += ": " + why;
@@ -18,10 +14,14 @@ Error::Error(ErrorKind kind_, std::string what, std::string on_, std::string why
 
 const char* name_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::transient: return "transient";
-    case ErrorKind::permanent: return "permanent";
-    case ErrorKind::refused: return "refused";
-    case ErrorKind::needs_person: return "needs_person";
+    case ErrorKind::transient:
+      return "transient";
+    case ErrorKind::permanent:
+      return "permanent";
+    case ErrorKind::refused:
+      return "refused";
+    case ErrorKind::needs_person:
+      return "needs_person";
   }
   return "permanent";
 }
@@ -45,8 +45,11 @@ Error system_error(int error_number, std::string what, std::string on, std::stri
     case ECONNRESET:
     case ETIMEDOUT:
     case EHOSTUNREACH:
-    case ENETUNREACH: passing = true; break;
-    default: break;
+    case ENETUNREACH:
+      passing = true;
+      break;
+    default:
+      break;
   }
   return Error(passing ? ErrorKind::transient : ErrorKind::permanent, std::move(what), std::move(on),
                std::strerror(error_number), std::move(hint));

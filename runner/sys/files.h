@@ -31,7 +31,7 @@ class Fd {
 
 std::string read_file(const std::string& path, std::uint64_t limit = 64u << 20);  // larger: a refused Error
 std::optional<std::string> read_file_if_there(const std::string& path);
-bool exists(const std::string& path);  // a dangling link exists
+bool exists(const std::string& path);     // a dangling link exists
 bool is_folder(const std::string& path);  // follows links
 
 struct Owner {
@@ -50,9 +50,9 @@ void sync_file(const std::string& path);
 void sync_tree(const std::string& path);  // one syncfs of its file system
 
 // Atomic, then DURABLE (both folders synced).
-void rename_durably(const std::string& from, const std::string& to);   // replaces a file at `to`
-void rename_new(const std::string& from, const std::string& to);       // Error when `to` is there
-void exchange(const std::string& a, const std::string& b);             // RENAME_EXCHANGE
+void rename_durably(const std::string& from, const std::string& to);  // replaces a file at `to`
+void rename_new(const std::string& from, const std::string& to);      // Error when `to` is there
+void exchange(const std::string& a, const std::string& b);            // RENAME_EXCHANGE
 
 // True where a and b could be exchanged: same mount, neither a mount point, no lower layer of an overlay.
 // `why` says what is in the way otherwise.
@@ -65,9 +65,9 @@ void remove_file(const std::string& path);  // nothing there: done. DURABLE
 // system has it). `to` must not be there. Hard links within the tree stay links.
 void copy_tree(const std::string& from, const std::string& to);
 
-std::uint64_t tree_bytes(const std::string& path);   // disk blocks used, hard links once
-std::uint64_t free_bytes(const std::string& path);   // to us, at the nearest existing parent
-std::uint64_t device_of(const std::string& path);    // of the nearest existing parent
+std::uint64_t tree_bytes(const std::string& path);  // disk blocks used, hard links once
+std::uint64_t free_bytes(const std::string& path);  // to us, at the nearest existing parent
+std::uint64_t device_of(const std::string& path);   // of the nearest existing parent
 
 // Every entry below `path`, parents before children, names sorted, as paths relative to it.
 struct Entry {

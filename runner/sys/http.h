@@ -25,8 +25,8 @@ struct HttpAnswer {
   int local_port = 0;  // of our end of the connection; the peer's is in the URL
 };
 
-// No answer (refused, reset, timed out, name not found) is a transient Error that says which; any status is an answer.
-// Proxies from the environment are not used for loopback addresses.
+// No answer (refused, reset, timed out, name not found) is a transient Error that says which; any status is
+// an answer. Proxies from the environment are not used for loopback addresses.
 HttpAnswer http(const HttpRequest& request);
 
 }  // namespace relight::sys

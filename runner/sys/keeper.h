@@ -37,25 +37,25 @@ struct Spawn {
 struct KeeperEvent {
   enum class Kind { started, not_started, ended } kind;
   std::uint64_t id = 0;
-  ProcessId process;        // started
-  std::string why;          // not_started: "exec /bin/x: No such file or directory"
-  int exit_code = 0;        // ended: 128 + signal when ended by one
+  ProcessId process;  // started
+  std::string why;    // not_started: "exec /bin/x: No such file or directory"
+  int exit_code = 0;  // ended: 128 + signal when ended by one
   int signal = 0;
-  int left_behind = 0;      // ended: processes of it that were still there and were ended with it
+  int left_behind = 0;  // ended: processes of it that were still there and were ended with it
 };
 
 class Keeper {
  public:
-  // `worker` is run in a forked child of the keeper: (socket) -> exit code. `kept_fds` (liveness and lock files)
-  // stay open in the keeper and in all that it starts, and in nothing that the launcher starts.
+  // `worker` is run in a forked child of the keeper: (socket) -> exit code. `kept_fds` (liveness and lock
+  // files) stay open in the keeper and in all that it starts, and in nothing that the launcher starts.
   static Keeper start(std::function<int(int socket)> worker, const std::vector<int>& kept_fds);
   ~Keeper();  // ends every descendant, waits for the keeper and the launcher to be gone
   Keeper(Keeper&&) noexcept;
 
-  int fd() const;  // readable: events() has something
+  int fd() const;                           // readable: events() has something
   std::uint64_t spawn(const Spawn& spawn);  // what becomes of it comes as events
-  // SIGTERM to the whole tree of it (by parentage, process group, session and tag), SIGKILL after `grace`; its
-  // `ended` event comes when all of it is gone.
+  // SIGTERM to the whole tree of it (by parentage, process group, session and tag), SIGKILL after `grace`;
+  // its `ended` event comes when all of it is gone.
   void end(std::uint64_t id, std::chrono::milliseconds grace);
   std::vector<KeeperEvent> events();  // what has come, without waiting; throws Error when the keeper is gone
   ProcessId launch(const Launch& launch);  // by the launcher; waits for its answer

@@ -13,7 +13,7 @@ struct Launch {
   std::map<std::string, std::string> env;  // the whole environment, not an addition
   std::string as;                          // user; empty: our own
   std::string cwd;                         // empty: /
-  std::string log;       // stdout and stderr are appended to it, made 0640 and owned by `as`; empty: /dev/null
+  std::string log;  // stdout and stderr are appended to it, made 0640 and owned by `as`; empty: /dev/null
   std::string pid_file;  // written by the launched process itself before it runs the program; empty: none
 };
 

@@ -10,25 +10,25 @@
 namespace relight::sys {
 
 struct Command {
-  std::vector<std::string> argv;               // argv[0] absolute, or found in PATH
+  std::vector<std::string> argv;                          // argv[0] absolute, or found in PATH
   std::optional<std::map<std::string, std::string>> env;  // the whole environment; unset: our own
   std::map<std::string, std::string> extra_env;           // over `env`
-  std::string cwd;                             // empty: unchanged
-  std::string as;                              // user; empty: unchanged. Needs root: else a permanent Error
-  std::string stdin_text;                      // empty: /dev/null
-  bool capture_stdout = true;                  // into Result::out, else to on_output
-  std::size_t capture_limit = 16u << 20;       // bytes; more is a permanent Error, and the program is ended
-  std::chrono::milliseconds timeout{0};        // 0: none
-  std::function<bool()> stop;                  // asked four times a second; true: end it
+  std::string cwd;                                        // empty: unchanged
+  std::string as;                         // user; empty: unchanged. Needs root: else a permanent Error
+  std::string stdin_text;                 // empty: /dev/null
+  bool capture_stdout = true;             // into Result::out, else to on_output
+  std::size_t capture_limit = 16u << 20;  // bytes; more is a permanent Error, and the program is ended
+  std::chrono::milliseconds timeout{0};   // 0: none
+  std::function<bool()> stop;             // asked four times a second; true: end it
   std::function<void(std::string_view)> on_output;  // stderr, and stdout when not captured, as it comes
 };
 
 struct Result {
-  int exit_code = 0;      // 128 + signal when it was ended by one
+  int exit_code = 0;  // 128 + signal when it was ended by one
   bool timed_out = false;
   bool stopped = false;
-  std::string out;        // captured stdout
-  std::string err_tail;   // the last 8 KiB of stderr, for messages
+  std::string out;       // captured stdout
+  std::string err_tail;  // the last 8 KiB of stderr, for messages
 
   bool ok() const { return exit_code == 0 && !timed_out && !stopped; }
 };

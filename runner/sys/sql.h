@@ -13,14 +13,15 @@ namespace relight::sys {
 struct Rows {
   std::vector<std::string> columns;
   std::vector<std::vector<std::optional<std::string>>> rows;  // NULL: nothing
-  const std::string& one() const;  // the first value of the first row; a permanent Error when there is none or it is NULL
+  const std::string& one()
+      const;  // the first value of the first row; a permanent Error when there is none or it is NULL
 };
 
 class Sql {
  public:
   // `conninfo`: a URL or keyword=value text of libpq; `settings` over it (host, port, dbname, user, password,
-  // application_name, connect_timeout ...). A server that does not answer, is starting, or is full: a transient
-  // Error. A refused login: a permanent one. Messages never hold the password.
+  // application_name, connect_timeout ...). A server that does not answer, is starting, or is full: a
+  // transient Error. A refused login: a permanent one. Messages never hold the password.
   Sql(const std::string& conninfo, const std::map<std::string, std::string>& settings = {});
   ~Sql();
   Sql(Sql&&) noexcept;

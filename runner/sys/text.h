@@ -22,7 +22,7 @@ std::string show_duration(std::chrono::milliseconds duration);  // "0.4s" "12.3s
 
 // "512" "10kB" "10MB" "512KiB" "2GiB" "1TiB".
 std::optional<std::uint64_t> parse_size(std::string_view text);
-std::string show_size(std::uint64_t bytes);  // "857 MB" "1.2 GB": powers of 1000, as df -H prints
+std::string show_size(std::uint64_t bytes);   // "857 MB" "1.2 GB": powers of 1000, as df -H prints
 std::string show_count(std::uint64_t count);  // "1,204"
 
 // ISO 8601 with an offset or Z: "2026-11-21T10:26:00Z", "2026-11-21 10:26:00.25+01:00". No offset: nothing.

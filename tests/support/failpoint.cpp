@@ -10,7 +10,9 @@ namespace {
 FailpointWatch watch;
 }
 
-void watch_failpoints(FailpointWatch new_watch) { watch = std::move(new_watch); }
+void watch_failpoints(FailpointWatch new_watch) {
+  watch = std::move(new_watch);
+}
 
 void failpoint(const char* name) {
   if (watch) watch(name);

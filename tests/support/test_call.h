@@ -34,8 +34,8 @@ class TestCall : public Call {
   std::unique_ptr<Json> notes_;
 };
 
-// The parameters of a type from JSON text, checked as the plan does: a fault is a failed test. Secret references
-// (env, file, command) are read.
+// The parameters of a type from JSON text, checked as the plan does: a fault is a failed test. Secret
+// references (env, file, command) are read.
 struct TestParams {
   TestParams(const StepType& type, const std::string& json_text);
   ~TestParams();

@@ -1,0 +1,140 @@
+#include "runner/plan/plan.h"
+
+#include <nlohmann/json.hpp>
+
+#include "runner/sys/digest.h"
+#include "runner/sys/error.h"
+
+namespace relight {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+const char* name_of(InDoubt value) {
+  return value == InDoubt::again ? "again" : value == InDoubt::ask ? "ask" : "undo";
+}
+
+const char* name_of(OnFailure value) {
+  return value == OnFailure::stop ? "stop" : value == OnFailure::rollback ? "rollback" : "continue";
+}
+
+std::shared_ptr<const Json> shared(const Json& value) {
+  return std::make_shared<const Json>(value);
+}
+
+// What has its default is left out, so that a plan of 1,000 plain steps stays small.
+Json step_to_json(const PlannedStep& step) {
+  Json json = {{"name", step.name}, {"type", step.type},   {"file", step.file},
+               {"line", step.line}, {"after", step.after}, {"params", *step.params}};
+  if (!step.as.empty()) json["as"] = step.as;
+  if (!step.doc.empty()) json["doc"] = step.doc;
+  if (step.timeout.count() > 0) json["timeout_ms"] = step.timeout.count();
+  if (step.attempts != 1) json["attempts"] = step.attempts;
+  if (step.backoff != milliseconds(1000)) json["backoff_ms"] = step.backoff.count();
+  if (step.when) json["when"] = *step.when;
+  if (step.defaults) json["defaults"] = *step.defaults;
+  if (step.in_doubt) json["in_doubt"] = name_of(*step.in_doubt);
+  if (step.on_failure) json["on_failure"] = name_of(*step.on_failure);
+  if (!step.waive.empty()) json["waive"] = step.waive;
+  if (!step.proves.empty()) json["proves"] = step.proves;
+  return json;
+}
+
+Json without_digest(const Plan& plan) {
+  Json json = {{"format", 1},
+               {"runbook", plan.runbook},
+               {"file", plan.file},
+               {"on_failure", name_of(plan.on_failure)},
+               {"inputs", *plan.inputs}};
+  if (plan.budget.rto) json["budget"]["rto_ms"] = plan.budget.rto->count();
+  if (plan.budget.rpo) json["budget"]["rpo_ms"] = plan.budget.rpo->count();
+  Json& steps = json["steps"] = Json::array();
+  for (const PlannedStep& step : plan.steps) steps.push_back(step_to_json(step));
+  return json;
+}
+
+OnFailure on_failure_named(const std::string& name) {
+  return name == "rollback" ? OnFailure::rollback : name == "continue" ? OnFailure::go_on : OnFailure::stop;
+}
+
+InDoubt in_doubt_named(const std::string& name) {
+  return name == "again" ? InDoubt::again : name == "undo" ? InDoubt::undo : InDoubt::ask;
+}
+
+PlannedStep step_from_json(const Json& json, const std::vector<const StepType*>& types) {
+  PlannedStep step;
+  step.name = json.at("name").get<std::string>();
+  step.type = json.at("type").get<std::string>();
+  step.file = json.at("file").get<std::string>();
+  step.line = json.at("line").get<int>();
+  step.after = json.at("after").get<std::vector<std::string>>();
+  step.params = shared(json.at("params"));
+  step.as = json.value("as", "");
+  step.doc = json.value("doc", "");
+  step.timeout = milliseconds(json.value("timeout_ms", std::int64_t{0}));
+  step.attempts = json.value("attempts", 1);
+  step.backoff = milliseconds(json.value("backoff_ms", std::int64_t{1000}));
+  if (json.contains("when")) step.when = shared(json["when"]);
+  if (json.contains("defaults")) step.defaults = shared(json["defaults"]);
+  if (json.contains("in_doubt")) step.in_doubt = in_doubt_named(json["in_doubt"].get<std::string>());
+  if (json.contains("on_failure")) step.on_failure = on_failure_named(json["on_failure"].get<std::string>());
+  step.waive = json.value("waive", "");
+  step.proves = json.value("proves", "");
+  for (const StepType* type : types)
+    if (type->name == step.type) step.step_type = type;
+  if (step.step_type == nullptr)
+    throw Error(ErrorKind::refused, "cannot use the plan", step.name,
+                "this program has no step type " + step.type, "use the relight that made the plan");
+  return step;
+}
+
+}  // namespace
+
+const PlannedStep* Plan::find(const std::string& name) const {
+  const std::size_t index = index_of(name);
+  return index == steps.size() ? nullptr : &steps[index];
+}
+
+std::size_t Plan::index_of(const std::string& name) const {
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    if (steps[i].name == name) return i;
+  return steps.size();
+}
+
+Json to_json(const Plan& plan) {
+  Json json = without_digest(plan);
+  json["digest"] = plan.digest;
+  return json;
+}
+
+std::string digest_of(const Plan& plan) {
+  return sys::sha256_hex(without_digest(plan).dump());
+}
+
+Plan plan_from_json(const Json& json, const std::vector<const StepType*>& types) {
+  Plan plan;
+  try {
+    plan.runbook = json.at("runbook").get<std::string>();
+    plan.file = json.at("file").get<std::string>();
+    plan.on_failure = on_failure_named(json.at("on_failure").get<std::string>());
+    plan.inputs = shared(json.at("inputs"));
+    plan.digest = json.at("digest").get<std::string>();
+    if (json.contains("budget")) {
+      const Json& budget = json["budget"];
+      if (budget.contains("rto_ms")) plan.budget.rto = milliseconds(budget["rto_ms"].get<std::int64_t>());
+      if (budget.contains("rpo_ms")) plan.budget.rpo = milliseconds(budget["rpo_ms"].get<std::int64_t>());
+    }
+    for (const Json& step : json.at("steps")) plan.steps.push_back(step_from_json(step, types));
+  } catch (const Json::exception& error) {
+    throw Error(ErrorKind::needs_person, "cannot read the plan", "plan.json", error.what(),
+                "the run's folder was changed by hand; `relight abandon` gives its targets back");
+  }
+  if (digest_of(plan) != plan.digest)
+    throw Error(ErrorKind::needs_person, "cannot trust the plan", "plan.json",
+                "its digest is not that of its text",
+                "the run's folder was changed by hand; `relight abandon` gives its targets back");
+  return plan;
+}
+
+}  // namespace relight

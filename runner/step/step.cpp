@@ -1,0 +1,23 @@
+#include "runner/step/step.h"
+
+#include <nlohmann/json.hpp>
+
+namespace relight {
+
+Done Step::check(const Params&, Call&, Json&) const {
+  return Done::unknown;
+}
+void Step::undo(const Params&, Call&, const Json*) const {}
+void Step::discard(const Params&, Call&, const Json*) const {}
+Json Step::kept(const Params&, Call&, const Json*) const {
+  return Json::array();
+}
+void Step::settle(const Params&, Call&) const {}
+std::optional<Child> Step::child(const Params&) const {
+  return std::nullopt;
+}
+Json Step::child_done(const Params&, int, const std::string&) const {
+  return Json::object();
+}
+
+}  // namespace relight

@@ -1,0 +1,107 @@
+#include "runner/step/switch.h"
+
+#include "runner/step/failpoint.h"
+#include "runner/sys/error.h"
+#include "runner/sys/files.h"
+
+namespace relight {
+
+namespace {
+
+std::string new_mark(const Call& call) {
+  return "new " + call.run() + " " + call.step();
+}
+std::string old_mark(const Call& call) {
+  return "old " + call.run() + " " + call.step();
+}
+
+bool bears(const std::string& path, const std::string& mark) {
+  return sys::exists(path) && sys::marker(path) == mark;
+}
+
+}  // namespace
+
+Switch::Switch(Call& call, std::string target)
+    : call_(call), target_(std::move(target)), beside_(call.beside(target_)) {}
+
+Switch::State Switch::state() const {
+  if (bears(target_, new_mark(call_))) return State::switched;
+  if (bears(beside_, new_mark(call_))) return State::marked;
+  return State::nothing;
+}
+
+bool Switch::had_old() const {
+  return sys::exists(beside_);
+}
+
+std::string Switch::kept() const {
+  return state() == State::switched && had_old() ? beside_ : "";
+}
+
+void Switch::mark() {
+  if (state() != State::nothing) return;
+  // The old first: once the new bears its mark, either tree tells which it is.
+  if (sys::exists(target_)) sys::set_marker(target_, old_mark(call_));
+  failpoint("switch:old_marked");
+  sys::set_marker(beside_, new_mark(call_));
+  failpoint("switch:marked");
+}
+
+void Switch::commit() {
+  switch (state()) {
+    case State::switched:
+      break;
+    case State::marked:
+      failpoint("switch:before_commit");
+      if (!sys::exists(target_)) {
+        sys::rename_new(beside_, target_);
+      } else if (sys::marker(target_) == old_mark(call_)) {
+        sys::exchange(beside_, target_);
+      } else {
+        throw Error(ErrorKind::needs_person, "cannot switch to the new data", target_,
+                    "it was replaced by something else since this step began",
+                    "see who else writes there; the new data lies whole at " + beside_);
+      }
+      failpoint("switch:committed");
+      break;
+    case State::nothing:
+      throw Error(ErrorKind::permanent, "cannot switch to the new data", beside_, "it is not whole");
+  }
+  // The exchange may have been made by an attempt that died before its folder was synced.
+  sys::sync_folder(sys::parent_of(target_));
+}
+
+void Switch::revert() {
+  if (state() == State::switched) {
+    failpoint("switch:before_revert");
+    if (!sys::exists(beside_)) {
+      sys::rename_new(target_, beside_);
+    } else if (bears(beside_, old_mark(call_))) {
+      sys::exchange(target_, beside_);
+    } else {
+      throw Error(ErrorKind::needs_person, "cannot put the old data back", beside_,
+                  "what lies there is not what this run put aside", "see who else writes there");
+    }
+    failpoint("switch:reverted");
+  }
+  sys::sync_folder(sys::parent_of(target_));
+  if (bears(target_, old_mark(call_))) sys::clear_marker(target_);
+}
+
+void Switch::discard() {
+  if (state() == State::switched && had_old() && !bears(beside_, old_mark(call_)))
+    throw Error(ErrorKind::needs_person, "cannot free the old data", beside_,
+                "what lies there is not what this run put aside", "see who else writes there");
+  sys::remove_tree(beside_);
+  failpoint("switch:discarded");
+  if (state() == State::switched) sys::clear_marker(target_);
+}
+
+void Switch::drop_new() {
+  if (state() == State::switched)
+    throw Error(ErrorKind::permanent, "cannot drop the new data", target_, "it is current");
+  sys::remove_tree(beside_);
+  if (bears(target_, old_mark(call_))) sys::clear_marker(target_);
+}
+
+}  // namespace relight
