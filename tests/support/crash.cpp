@@ -1,0 +1,79 @@
+#include "tests/support/crash.h"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "runner/sys/files.h"
+#include "runner/sys/text.h"
+#include "tests/support/failpoint.h"
+
+namespace relight {
+
+DurableCall::DurableCall(std::string step, std::string notes_file)
+    : TestCall(std::move(step)), file_(std::move(notes_file)) {
+  const auto text = sys::read_file_if_there(file_);
+  if (!text) return;
+  const Json notes = Json::parse(*text);
+  for (const auto& [key, value] : notes.items()) TestCall::note(key, value);
+  attempt_number = 2;
+}
+
+void DurableCall::note(const std::string& key, const Json& value) {
+  TestCall::note(key, value);
+  sys::write_file(file_, notes().dump(), 0600);
+}
+
+namespace {
+int status_of_child(const std::function<void()>& act) {
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int code = 0;
+    try {
+      act();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "in a child of a test: %s\n", error.what());
+      code = 1;
+    }
+    _exit(code);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  return status;
+}
+}  // namespace
+
+std::vector<std::string> failpoints_of(const std::function<void()>& act) {
+  const sys::TempFolder folder;
+  const std::string seen = folder.path() + "/seen";
+  const int status = status_of_child([&] {
+    std::vector<std::string> names;
+    watch_failpoints([&](const char* name) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
+    });
+    act();
+    sys::write_file(seen, sys::join(names, "\n"), 0600);
+  });
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(WEXITSTATUS(status) == 0);
+  return sys::split(sys::read_file(seen), '\n');
+}
+
+bool killed_at(const std::string& failpoint, const std::function<void()>& act) {
+  const int status = status_of_child([&] {
+    watch_failpoints(crash_at(failpoint));
+    act();
+  });
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return true;
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(WEXITSTATUS(status) == 0);
+  return false;
+}
+
+}  // namespace relight

@@ -1,0 +1,28 @@
+// Crashes of single steps: a child that is killed at a failpoint, and a call whose notes outlive it.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/support/test_call.h"
+
+namespace relight {
+
+// Notes are kept in a file: a call made anew for the same file is a later attempt.
+class DurableCall : public TestCall {
+ public:
+  DurableCall(std::string step, std::string notes_file);
+  void note(const std::string& key, const Json& value) override;
+
+ private:
+  std::string file_;
+};
+
+// The names of the failpoints that `act` passes, in order, each once, from a forked child. An exception that
+// leaves `act` is a failed test.
+std::vector<std::string> failpoints_of(const std::function<void()>& act);
+
+// Runs `act` in a forked child that is killed when it reaches the failpoint; false: it ended without.
+bool killed_at(const std::string& failpoint, const std::function<void()>& act);
+
+}  // namespace relight
