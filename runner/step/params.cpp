@@ -28,7 +28,17 @@ T parsed(const std::string& field, std::optional<T> value, const std::string& te
 }  // namespace
 
 Params::Params(const std::vector<Field>& fields, const Json& values, const Secrets& secrets)
-    : values_(std::make_unique<Json>(with_defaults(fields, values))), secrets_(&secrets) {}
+    : values_(std::make_unique<Json>(with_defaults(fields, values))), secrets_(&secrets) {
+  // Locations only: an argument or a text may begin with file:// and mean it.
+  for (const Field& field : fields) {
+    const auto it = values_->find(field.name);
+    if (it == values_->end()) continue;
+    if (field.type == FieldType::location && it->is_string()) *it = path_of(it->get<std::string>());
+    if (field.type == FieldType::locations && it->is_array())
+      for (Json& item : *it)
+        if (item.is_string()) item = path_of(item.get<std::string>());
+  }
+}
 Params::~Params() = default;
 Params::Params(Params&&) noexcept = default;
 
@@ -51,7 +61,7 @@ const Json& Params::operator[](const std::string& field) const {
 std::string Params::text(const std::string& field) const {
   const Json& value = (*this)[field];
   if (!value.is_string()) fail(field, "it must be a text, but is " + value.dump());
-  return path_of(value.get<std::string>());
+  return value.get<std::string>();
 }
 
 std::string Params::text_or(const std::string& field, const std::string& otherwise) const {
@@ -83,7 +93,7 @@ std::vector<std::string> Params::list(const std::string& field) const {
   std::vector<std::string> items;
   for (const Json& item : (*this)[field]) {
     if (!item.is_string()) fail(field, "it must be a list of texts");
-    items.push_back(path_of(item.get<std::string>()));
+    items.push_back(item.get<std::string>());
   }
   return items;
 }

@@ -1,0 +1,44 @@
+#include "runner/step/parents.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "runner/sys/error.h"
+#include "runner/sys/files.h"
+
+namespace relight {
+namespace {
+constexpr const char* note_key = "made_folders";
+}
+
+void make_parents(Call& call, const std::string& path) {
+  const std::string parent = sys::parent_of(path);
+  std::vector<std::string> missing;
+  for (std::string folder = parent; !sys::exists(folder); folder = sys::parent_of(folder))
+    missing.push_back(folder);
+  if (missing.empty()) return;
+
+  Json made = call.notes().value(note_key, Json::array());
+  for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder)
+    if (std::find(made.begin(), made.end(), *folder) == made.end()) made.push_back(*folder);
+  call.note(note_key, made);
+  sys::make_folders(parent, 0755);
+}
+
+void remove_made_parents(Call& call) {
+  const Json made = call.notes().value(note_key, Json::array());
+  for (auto folder = made.rbegin(); folder != made.rend(); ++folder) {
+    const std::string path = folder->get<std::string>();
+    if (rmdir(path.c_str()) == 0)
+      sys::sync_folder(sys::parent_of(path));
+    else if (errno == ENOTEMPTY || errno == EEXIST || errno == EBUSY)
+      call.log(path + " is not empty, and stays");
+    else if (errno != ENOENT)
+      throw system_error(errno, "cannot remove the folder", path);
+  }
+}
+
+}  // namespace relight

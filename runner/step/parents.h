@@ -1,0 +1,15 @@
+// The folders that a step must make on the way to its target, and that its undo takes away again.
+#pragma once
+#include <string>
+
+#include "runner/step/call.h"
+
+namespace relight {
+
+// Makes the missing parents of `path` (0755), each noted before it is made.
+void make_parents(Call& call, const std::string& path);
+
+// Removes the noted folders that are empty, deepest first; one that holds something by now stays.
+void remove_made_parents(Call& call);
+
+}  // namespace relight

@@ -1,0 +1,136 @@
+#include "runner/step/placed_file.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "runner/step/failpoint.h"
+#include "runner/step/parents.h"
+#include "runner/sys/digest.h"
+#include "runner/sys/files.h"
+#include "runner/sys/text.h"
+
+namespace relight {
+namespace {
+
+std::optional<struct stat> stat_of(const std::string& path) {
+  struct stat status {};
+  if (lstat(path.c_str(), &status) == 0) return status;
+  if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+  throw system_error(errno, "cannot look at", path);
+}
+
+}  // namespace
+
+PlacedFile::PlacedFile(Call& call, std::string path, mode_t new_mode)
+    : call_(call), path_(std::move(path)), new_mode_(new_mode) {}
+
+bool PlacedFile::is(std::string_view bytes, const Access& access) const {
+  const auto status = stat_of(path_);
+  if (!status || !S_ISREG(status->st_mode)) return false;
+  if (!access.fits(status->st_mode, status->st_uid, status->st_gid)) return false;
+  if (static_cast<std::uint64_t>(status->st_size) != bytes.size()) return false;
+  return sys::read_file(path_, bytes.size() + 1) == bytes;
+}
+
+void PlacedFile::make(const std::string& at, std::string_view bytes, const Access& access) const {
+  mode_t mode = new_mode_;
+  sys::Owner owner{geteuid(), getegid()};
+  if (const auto old = stat_of(path_); old && S_ISREG(old->st_mode)) {
+    mode = old->st_mode & 07777;
+    owner = {old->st_uid, old->st_gid};
+  }
+  sys::write_file(at, bytes, access.mode.value_or(mode),
+                  sys::Owner{access.uid.value_or(owner.uid), access.gid.value_or(owner.gid)});
+}
+
+void PlacedFile::put(std::string_view bytes, const Access& access) {
+  Switch change(call_, path_);
+  if (change.state() == Switch::State::switched) {
+    // An earlier attempt put a file there, and was asked for another one since: the old one stays kept.
+    if (is(bytes, access)) return;
+    const std::string next = change.beside() + ".next";
+    make(next, bytes, access);
+    if (const auto marker = sys::marker(path_)) sys::set_marker(next, *marker);
+    failpoint("placed_file:next");
+    sys::rename_durably(next, path_);
+    return;
+  }
+  if (is(bytes, access)) {
+    change.drop_new();
+    return;
+  }
+  if (const auto old = stat_of(path_); old && S_ISDIR(old->st_mode))
+    throw Error(ErrorKind::refused, "cannot put a file", path_, "a folder is there",
+                "move it away, or name another path");
+  change.drop_new();
+  make_parents(call_, path_);
+  failpoint("placed_file:parents");
+  make(change.beside(), bytes, access);
+  failpoint("placed_file:written");
+  change.mark();
+  failpoint("placed_file:marked");
+  change.commit();
+  failpoint("placed_file:switched");
+}
+
+void PlacedFile::undo() {
+  if (sys::exists(sys::parent_of(path_))) {
+    Switch change(call_, path_);
+    sys::remove_file(change.beside() + ".next");
+    change.revert();
+    failpoint("placed_file:reverted");
+    change.drop_new();
+  }
+  remove_made_parents(call_);
+}
+
+void PlacedFile::discard() {
+  Switch change(call_, path_);
+  sys::remove_file(change.beside() + ".next");
+  change.discard();
+}
+
+Json PlacedFile::kept() const {
+  const std::string old = Switch(call_, path_).kept();
+  if (old.empty()) return Json::array();
+  return Json::array({{{"on", old}, {"bytes", sys::tree_bytes(old)}}});
+}
+
+void PlacedFile::foresee(Preview& preview) const {
+  const auto old = stat_of(path_);
+  if (!old) {
+    std::string folder = sys::parent_of(path_);
+    while (!sys::exists(folder)) folder = sys::parent_of(folder);
+    if (!sys::is_folder(folder))
+      preview.problems.push_back(
+          {"cannot put a file", path_, folder + " is not a folder", "name another path"});
+    else if (access(folder.c_str(), W_OK) != 0)
+      preview.problems.push_back({"cannot put a file", path_, folder + " cannot be written by this user",
+                                  "run relight as root, or give the step `as`"});
+    return;
+  }
+  if (S_ISDIR(old->st_mode)) {
+    preview.problems.push_back(
+        {"cannot put a file", path_, "a folder is there", "move it away, or name another path"});
+    return;
+  }
+  if (access(sys::parent_of(path_).c_str(), W_OK) != 0)
+    preview.problems.push_back({"cannot put a file", path_, "its folder cannot be written by this user",
+                                "run relight as root, or give the step `as`"});
+  if (S_ISLNK(old->st_mode))
+    preview.hints.push_back(path_ + " is a symbolic link: the link itself is replaced");
+  preview.keeps.push_back("the old " + path_ + " (" +
+                          sys::show_size(static_cast<std::uint64_t>(old->st_size)) + ")");
+}
+
+std::string PlacedFile::state_digest() const {
+  const auto status = stat_of(path_);
+  if (!status) return "absent";
+  if (!S_ISREG(status->st_mode)) return sys::tree_digest(path_);
+  return sys::sha256_hex(std::to_string(status->st_mode) + " " + std::to_string(status->st_uid) + " " +
+                         std::to_string(status->st_gid) + " " + sys::sha256_file(path_));
+}
+
+}  // namespace relight
