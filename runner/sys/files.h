@@ -62,7 +62,8 @@ void remove_tree(const std::string& path);  // nothing there: done. Never crosse
 void remove_file(const std::string& path);  // nothing there: done. DURABLE
 
 // Copies a tree or a file with modes, owners, times, xattrs and links kept (reflink where the file
-// system has it). `to` must not be there. Hard links within the tree stay links.
+// system has it), markers left out. `to` must not be there; it is gone again after an Error. Hard links
+// within the tree stay links. DURABLE
 void copy_tree(const std::string& from, const std::string& to);
 
 std::uint64_t tree_bytes(const std::string& path);  // disk blocks used, hard links once

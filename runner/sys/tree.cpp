@@ -1,0 +1,230 @@
+// Walking, removing and measuring trees.
+#include "runner/sys/tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <set>
+
+#include "runner/sys/digest.h"
+#include "runner/sys/error.h"
+#include "runner/sys/text.h"
+
+namespace relight::sys {
+namespace {
+
+[[noreturn]] void fail(const char* what, const std::string& path) {
+  throw system_error(errno, what, path);
+}
+
+std::string below(const std::string& path, const std::string& name) {
+  return path.empty() ? name : path.back() == '/' ? path + name : path + "/" + name;
+}
+
+char kind_of(mode_t mode) {
+  if (S_ISREG(mode)) return 'f';
+  if (S_ISDIR(mode)) return 'd';
+  return S_ISLNK(mode) ? 'l' : 'o';
+}
+
+std::string link_text(int parent, const std::string& name, const std::string& path) {
+  std::string text(4096, '\0');  // PATH_MAX: no link is longer
+  ssize_t size = ::readlinkat(parent, name.c_str(), text.data(), text.size());
+  if (size < 0) fail("cannot read the link", path);
+  text.resize(static_cast<std::size_t>(size));
+  return text;
+}
+
+// Nothing: it went meanwhile, as files of a running server do.
+std::optional<Entry> entry_of(int parent, const std::string& name, const std::string& relative,
+                              const std::string& path, struct stat& info) {
+  if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return std::nullopt;
+    fail("cannot look at", path);
+  }
+  Entry entry{.path = relative,
+              .kind = kind_of(info.st_mode),
+              .size = static_cast<std::uint64_t>(info.st_size),
+              .mode = info.st_mode & 07777,
+              .owner = {info.st_uid, info.st_gid},
+              .mtime_ns = info.st_mtim.tv_sec * std::int64_t{1000000000} + info.st_mtim.tv_nsec,
+              .link = {}};
+  if (entry.kind == 'l') entry.link = link_text(parent, name, path);
+  return entry;
+}
+
+// `each` also gets the open parent, the name in it and the whole stat.
+using Visit = std::function<void(const Entry&, int parent, const std::string& name, const struct stat&)>;
+
+void visit(int folder, const std::string& root, const std::string& relative, const Visit& each) {
+  for (const std::string& name : names_in(folder, below(root, relative))) {
+    const std::string here = below(relative, name), path = below(root, here);
+    struct stat info;
+    const std::optional<Entry> entry = entry_of(folder, name, here, path, info);
+    if (!entry) continue;
+    each(*entry, folder, name, info);
+    if (entry->kind == 'd') visit(open_folder_at(folder, name, path).get(), root, here, each);
+  }
+}
+
+void refuse_mount(int folder, const std::string& path) {
+  struct statx info;
+  if (::statx(folder, "", AT_EMPTY_PATH, STATX_TYPE, &info) != 0) fail("cannot look at", path);
+  if (info.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+    throw Error(ErrorKind::permanent, "cannot remove", path, "it is a mount point", "unmount it first");
+}
+
+void remove_below(int folder, const std::string& path) {
+  refuse_mount(folder, path);
+  for (const std::string& name : names_in(folder, path)) {
+    const std::string here = below(path, name);
+    if (::unlinkat(folder, name.c_str(), 0) == 0 || errno == ENOENT) continue;
+    if (errno != EISDIR) fail("cannot remove", here);
+    ::fchmodat(folder, name.c_str(), 0700, 0);  // ours, but closed to us: what fails is told by the next call
+    remove_below(open_folder_at(folder, name, here).get(), here);
+    if (::unlinkat(folder, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) fail("cannot remove", here);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> names_in(int folder, const std::string& path) {
+  Fd own(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));  // an offset of its own
+  if (!own) fail("cannot read the folder", path);
+  DIR* stream = ::fdopendir(own.get());
+  if (stream == nullptr) fail("cannot read the folder", path);
+  own.release();
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* one = ::readdir(stream)) {
+    if (std::strcmp(one->d_name, ".") != 0 && std::strcmp(one->d_name, "..") != 0)
+      names.emplace_back(one->d_name);
+    errno = 0;
+  }
+  const int error_number = errno;
+  ::closedir(stream);
+  if (error_number != 0) throw system_error(error_number, "cannot read the folder", path);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Fd open_folder_at(int parent, const std::string& name, const std::string& path) {
+  Fd fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) fail("cannot open the folder", path);
+  return fd;
+}
+
+std::string by_descriptor(int parent, const std::string& name) {
+  return "/proc/self/fd/" + std::to_string(parent) + "/" + name;
+}
+
+std::vector<Attribute> attributes_of(const std::string& name, const std::string& path) {
+  std::vector<Attribute> attributes;
+  std::string list(65536, '\0'), value(65536, '\0');  // the kernel's limits of both
+  ssize_t size = ::llistxattr(name.c_str(), list.data(), list.size());
+  if (size < 0 && (errno == ENOTSUP || errno == ENOSYS)) return attributes;
+  if (size < 0) fail("cannot read the extended attributes of", path);
+  for (const char* at = list.data(); at < list.data() + size; at += std::strlen(at) + 1) {
+    const std::string attribute = at;
+    if (attribute.starts_with("user.relight")) continue;
+    const ssize_t length = ::lgetxattr(name.c_str(), at, value.data(), value.size());
+    if (length < 0) fail("cannot read the extended attributes of", path);
+    attributes.push_back({attribute, value.substr(0, static_cast<std::size_t>(length))});
+  }
+  std::sort(attributes.begin(), attributes.end(),
+            [](const Attribute& a, const Attribute& b) { return a.name < b.name; });
+  return attributes;
+}
+
+void walk(const std::string& path, const std::function<void(const Entry&)>& each) {
+  Fd root(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) fail("cannot open the folder", path);
+  visit(root.get(), path, "",
+        [&](const Entry& entry, int, const std::string&, const struct stat&) { each(entry); });
+}
+
+void remove_tree(const std::string& path) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return;
+    fail("cannot remove", path);
+  }
+  if (!S_ISDIR(info.st_mode)) return remove_file(path);
+  // A mount below is found before the first file goes, so that a refusal has removed nothing.
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) fail("cannot remove", path);
+  const std::string whole = std::string(resolved) + "/";
+  for (const std::string& line : split(read_file("/proc/self/mountinfo"), '\n')) {
+    const std::vector<std::string> fields = split(line, ' ');
+    if (fields.size() > 4 && fields[4].starts_with(whole))
+      throw Error(ErrorKind::permanent, "cannot remove", path, fields[4] + " is a mount point",
+                  "unmount it first");
+  }
+  ::chmod(path.c_str(), 0700);
+  {
+    Fd root(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!root) fail("cannot remove", path);
+    remove_below(root.get(), path);
+  }
+  if (::rmdir(path.c_str()) != 0 && errno != ENOENT) fail("cannot remove", path);
+}
+
+std::uint64_t tree_bytes(const std::string& path) {
+  struct stat root;
+  if (::lstat(path.c_str(), &root) != 0) fail("cannot look at", path);
+  std::uint64_t total = static_cast<std::uint64_t>(root.st_blocks) * 512;
+  if (!S_ISDIR(root.st_mode)) return total;
+  std::set<std::pair<dev_t, ino_t>> seen;
+  Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) fail("cannot open the folder", path);
+  visit(folder.get(), path, "", [&](const Entry& entry, int, const std::string&, const struct stat& info) {
+    if (entry.kind != 'd' && info.st_nlink > 1 && !seen.insert({info.st_dev, info.st_ino}).second) return;
+    total += static_cast<std::uint64_t>(info.st_blocks) * 512;
+  });
+  return total;
+}
+
+std::string tree_digest(const std::string& path) {
+  if (!exists(path)) return "absent";
+  Sha256 hash;
+  // Every part with its length before it, so that no two trees give the same bytes.
+  const auto add = [&](std::string_view part) {
+    hash.add(std::to_string(part.size()) + ":");
+    hash.add(part);
+  };
+  const auto add_entry = [&](const Entry& entry, int parent, const std::string& name,
+                             const struct stat& info) {
+    if (entry.path == kMarkerFile) return;
+    const std::string whole = entry.path.empty() ? path : below(path, entry.path);
+    add(entry.path);
+    add(std::string(1, entry.kind) + " " + std::to_string(entry.mode) + " " +
+        std::to_string(entry.owner.uid) + " " + std::to_string(entry.owner.gid));
+    for (const Attribute& attribute : attributes_of(by_descriptor(parent, name), whole)) {
+      add(attribute.name);
+      add(attribute.value);
+    }
+    if (entry.kind == 'l') add(entry.link);
+    if (entry.kind == 'o') add(std::to_string(info.st_mode) + " " + std::to_string(info.st_rdev));
+    if (entry.kind == 'f') add(std::to_string(entry.mtime_ns) + " " + sha256_file(whole));
+  };
+  struct stat info;
+  const std::string parent = parent_of(absolute(path)), name = name_of_path(absolute(path));
+  Fd above(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!above) fail("cannot open the folder", parent);
+  const std::string root_name = name == "/" ? "." : name;
+  const std::optional<Entry> root = entry_of(above.get(), root_name, "", path, info);
+  if (!root) return "absent";
+  add_entry(*root, above.get(), root_name, info);
+  if (root->kind == 'd') visit(open_folder_at(above.get(), root_name, path).get(), path, "", add_entry);
+  return hash.hex();
+}
+
+}  // namespace relight::sys
