@@ -38,7 +38,10 @@ class ArchiveReader {
 struct UnpackOptions {
   // Called for every entry before it is written; false leaves it out. May change path, link, mode and owner.
   std::function<bool(ArchiveEntry&)> each;
-  // Called with a file's SHA-256 (hex) when its last byte is written, before the tree is synced.
+  // Called with every block of a file, in order, from one thread at a time: for a hash other than SHA-256.
+  std::function<void(const ArchiveEntry&, std::string_view)> block;
+  // Called with a file's SHA-256 (hex) when its last byte is written (after its last `block`), before the
+  // tree is synced. Unset: no SHA-256 is made.
   std::function<void(const ArchiveEntry&, const std::string& sha256)> hashed;
   std::function<void(std::uint64_t files, std::uint64_t bytes)> progress;
   std::function<bool()> stop;  // true: throws Stopped's Error (transient, "told to stop")
