@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace relight::sys {
@@ -13,8 +14,10 @@ struct Command {
   std::vector<std::string> argv;                          // argv[0] absolute, or found in PATH
   std::optional<std::map<std::string, std::string>> env;  // the whole environment; unset: our own
   std::map<std::string, std::string> extra_env;           // over `env`
-  std::string cwd;                                        // empty: unchanged
-  std::string as;                         // user; empty: unchanged. Needs root: else a permanent Error
+  std::string cwd;                                        // empty: unchanged, but / with another user
+  // User; empty: unchanged. Needs root: else a permanent Error. HOME, USER and LOGNAME become the user's
+  // unless `env` is set.
+  std::string as;
   std::string stdin_text;                 // empty: /dev/null
   bool capture_stdout = true;             // into Result::out, else to on_output
   std::size_t capture_limit = 16u << 20;  // bytes; more is a permanent Error, and the program is ended
@@ -41,8 +44,8 @@ Result run(const Command& command);
 // run, and a permanent Error with the end of stderr unless it exits 0.
 std::string output_of(Command command, const std::string& what_failed);
 
-// Where argv[0] would be found in PATH; empty: nowhere.
-std::string find_program(const std::string& name);
+// Where argv[0] would be found in PATH (ours, unless another is given); empty: nowhere.
+std::string find_program(const std::string& name, const std::string& path = "");
 
 // A process by pid and start time, so that a reused pid is not mistaken for it.
 struct ProcessId {
