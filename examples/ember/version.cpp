@@ -1,0 +1,12 @@
+#include "examples/ember/version.h"
+
+namespace ember {
+
+const char* version() {
+  return EMBER_VERSION;
+}
+int schema_version() {
+  return EMBER_SCHEMA_VERSION;
+}
+
+}  // namespace ember
