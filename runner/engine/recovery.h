@@ -38,6 +38,8 @@ struct RunRecord {
   bool drill = false;
   std::string rollback_to;  // with rolling_back: the step that stays
   bool rollback_failed = false;
+  bool in_rollback = false;  // a rolling_back record stands and has not ended: a resume goes on with it
+  bool rollback_by_person = false;  // asked for, as against on_failure
   std::string opened_at, ended_at;
   std::int64_t opened_boot_ms = 0;
   int exit_code = 0;

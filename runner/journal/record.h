@@ -40,7 +40,7 @@ namespace relight {
 
 inline constexpr int journal_format = 1;
 
-// What the caller says; the writer adds seq, batch, of, wall, boot, prev and hash.
+// What the caller says, wall and boot included; the writer adds seq, batch, of, prev and hash.
 // `body` holds "kind" and the kind's own members. Every text in it is UTF-8.
 
 // The text of a line without its newline, and its hash.

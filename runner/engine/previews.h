@@ -1,0 +1,30 @@
+// The previews of a whole plan, each step's by its own user, in workers that can be ended.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runner/engine/worker.h"
+#include "runner/plan/plan.h"
+
+namespace relight {
+
+struct PreviewOptions {
+  std::string run = "plan";  // names what would lie beside
+  bool full = false;         // --depth full: no limit of time
+  bool check_secrets = false;
+  std::map<std::string, std::string> asked;
+};
+
+struct PlanPreview {
+  std::map<std::string, Preview> steps;  // by name
+  std::vector<Problem> problems;         // of the whole: disk space summed, targets held by other runs
+  bool refused() const;                  // any problem, of a step or of the whole
+};
+
+// Changes nothing. A preview that cannot be made (its worker died, it did not end in ten minutes) is a
+// `cannot_yet_tell` that says why.
+PlanPreview preview_plan(const Plan& plan, const std::vector<const StepType*>& types,
+                         const WorkerHooks& hooks, const PreviewOptions& options);
+
+}  // namespace relight

@@ -1,0 +1,108 @@
+#include "runner/engine/verdict.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "runner/sys/text.h"
+
+namespace relight {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// The input named lost_at, where the runbook has one and it was given.
+std::optional<sys::Time> lost_at(const Plan& plan) {
+  const auto it = plan.inputs->find("lost_at");
+  if (it == plan.inputs->end() || !it->is_string()) return std::nullopt;
+  return sys::parse_time(it->get<std::string>());
+}
+
+milliseconds between(sys::Time from, sys::Time to) {
+  return std::chrono::duration_cast<milliseconds>(to - from);
+}
+
+Json or_null(const std::optional<milliseconds>& value) {
+  return value ? Json(value->count()) : Json(nullptr);
+}
+
+void judge(Json& over, const char* name, const std::optional<milliseconds>& budget,
+           const std::optional<milliseconds>& measured) {
+  if (!budget) return;
+  if (!measured)
+    over.push_back(fmt::format("{} is unknown, its budget is {}", name, sys::show_duration(*budget)));
+  else if (*measured > *budget)
+    over.push_back(fmt::format("{} is {}, its budget is {}", name, sys::show_duration(*measured),
+                               sys::show_duration(*budget)));
+}
+
+}  // namespace
+
+Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& now_wall,
+                std::int64_t now_boot_ms) {
+  std::optional<sys::Time> last_commit;
+  std::int64_t probed_boot = -1, waited_ms = 0;
+  std::string probed_wall;
+  int probes = 0;
+  Json unwaived = Json::array(), waived = Json::array();
+  for (const PlannedStep& planned : plan.steps) {
+    const StepRecord& step = record.step(planned.name);
+    if (planned.type == approve_type && step.state == StepRecord::State::done && step.started_boot_ms > 0)
+      waited_ms += step.finished_boot_ms - step.started_boot_ms;
+    if (step.state == StepRecord::State::failed)
+      planned.waive.empty() ? unwaived.push_back(planned.name)
+                            : waived.push_back({{"step", planned.name}, {"why", planned.waive}});
+    if (step.state != StepRecord::State::done) continue;
+    if (planned.step_type->is_probe) {
+      ++probes;
+      if (step.finished_boot_ms > probed_boot) {
+        probed_boot = step.finished_boot_ms;
+        probed_wall = step.finished_at;
+      }
+    }
+    if (step.outputs && step.outputs->is_object() && step.outputs->contains("last_commit") &&
+        (*step.outputs)["last_commit"].is_string())
+      last_commit = sys::parse_time((*step.outputs)["last_commit"].get<std::string>());
+  }
+  const auto lost = lost_at(plan);
+  // Without a probe nobody has seen the service answer: then the end of the run is all there is.
+  const std::string end_wall = probes > 0 ? probed_wall : now_wall;
+  const std::int64_t end_boot = probes > 0 ? probed_boot : now_boot_ms;
+  std::optional<milliseconds> rto, rpo;
+  if (lost) {
+    if (const auto end = sys::parse_time(end_wall)) rto = between(*lost, *end);
+  } else if (end_boot >= record.opened_boot_ms) {
+    rto = milliseconds(end_boot - record.opened_boot_ms);
+  } else if (const auto start = sys::parse_time(record.opened_at)) {  // the host was rebooted meanwhile
+    if (const auto end = sys::parse_time(end_wall)) rto = between(*start, *end);
+  }
+  if (lost && last_commit) rpo = std::max(milliseconds(0), between(*last_commit, *lost));
+  Json over = Json::array();
+  judge(over, "RTO", plan.budget.rto, rto);
+  judge(over, "RPO", plan.budget.rpo, rpo);
+  return {{"rto_ms", or_null(rto)},
+          {"rto_from", lost ? "lost_at" : "start"},
+          {"waited_ms", waited_ms},
+          {"rpo_ms", or_null(rpo)},
+          {"last_commit", last_commit ? Json(sys::show_time(*last_commit)) : Json(nullptr)},
+          {"lost_at", lost ? Json(sys::show_time(*lost)) : Json(nullptr)},
+          {"probes", probes},
+          {"over", over},
+          {"unwaived", unwaived},
+          {"waived", waived}};
+}
+
+int exit_of_done(const Json& verdict) {
+  return verdict["over"].empty() && verdict["unwaived"].empty() ? 0 : 7;
+}
+
+std::vector<std::string> unknown_budgets(const Plan& plan) {
+  std::vector<std::string> told;
+  if (!plan.budget.rpo) return told;
+  if (!lost_at(plan))
+    told.push_back("RPO has a budget and will be unknown, so the run ends with 7: lost_at is not given");
+  return told;
+}
+
+}  // namespace relight
