@@ -17,7 +17,8 @@ class JournalFile {
                                                         // throws when the disk is full
 };
 
-// A real file; made 0600 with its folder synced when absent.
+// A real file; made 0600 when absent, its folder synced. Room that was reserved and not used is given back at
+// the end.
 std::unique_ptr<JournalFile> open_journal_file(const std::string& path);
 
 }  // namespace relight

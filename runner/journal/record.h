@@ -29,10 +29,13 @@
 //   rolling_back  to                               to: the step that stays, "" for all; from here on only
 //   undos interrupted   signal ended         state, exit, verdict             state: done | failed |
 //   rolled-back | rollback-failed | abandoned
+//
+// The frame (seq to boot, prev, hash, and the meaning of hash) stays as it is in every format to come, so
+// that a reader of any age can tell "a format that I do not know" from "damaged".
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <string>
+#include <string_view>
 
 #include "runner/sys/json.h"
 
@@ -40,15 +43,32 @@ namespace relight {
 
 inline constexpr int journal_format = 1;
 
-// What the caller says, wall and boot included; the writer adds seq, batch, of, prev and hash.
-// `body` holds "kind" and the kind's own members. Every text in it is UTF-8.
+// What the caller says is a body: "kind", the kind's own members, "wall" and "boot". The writer adds seq,
+// batch, of, prev and hash.
+
+// The members of a body as they stand in a line, from "wall" on; the time of now where the body has none.
+// A byte that is not UTF-8 becomes U+FFFD: writing a record never fails for its content.
+// Throws Error for a body without a kind, or with a member that is the writer's.
+std::string make_members(const Json& body);
 
 // The text of a line without its newline, and its hash.
 struct Line {
   std::string text;
   std::string hash;
 };
+Line frame_line(std::string_view members, std::uint64_t seq, std::uint64_t batch, std::uint64_t place,
+                std::uint64_t length, std::string_view prev);
 Line make_line(const Json& body, std::uint64_t seq, std::uint64_t batch, std::uint64_t place,
                std::uint64_t length, const std::string& prev);
+
+// What every line begins with.
+inline constexpr std::string_view line_start = "{\"seq\":";
+
+// The hash at the end of a line without its newline, when it is the hash of what stands before it; else
+// empty.
+std::string_view own_hash(std::string_view line);
+
+// SHA-256 in hex, by a context that each thread keeps.
+std::string hash_of(std::string_view bytes);
 
 }  // namespace relight
