@@ -26,9 +26,9 @@
 //   kept          step, things                     after a finished or undone step: what discard would free
 //   discarded     step
 //   amended       plan (digest), kept [names], changes (text), file
-//   rolling_back  to                               to: the step that stays, "" for all; from here on only
-//   undos interrupted   signal ended         state, exit, verdict             state: done | failed |
-//   rolled-back | rollback-failed | abandoned
+//   rolling_back  to                               the step that stays, "" for all; from here on only undos
+//   interrupted   signal
+//   ended         state, exit, verdict             done | failed | rolled-back | rollback-failed | abandoned
 //
 // The frame (seq to boot, prev, hash, and the meaning of hash) stays as it is in every format to come, so
 // that a reader of any age can tell "a format that I do not know" from "damaged".
