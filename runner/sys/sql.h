@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "runner/sys/error.h"
+
 namespace relight::sys {
 
 struct Rows {
@@ -15,6 +17,12 @@ struct Rows {
   std::vector<std::vector<std::optional<std::string>>> rows;  // NULL: nothing
   const std::string& one()
       const;  // the first value of the first row; a permanent Error when there is none or it is NULL
+};
+
+// Every fault of a connection or a query. `sqlstate` is empty where no server has spoken.
+struct SqlError : Error {
+  SqlError(Error error, std::string state) : Error(std::move(error)), sqlstate(std::move(state)) {}
+  std::string sqlstate;
 };
 
 class Sql {
@@ -27,7 +35,8 @@ class Sql {
   Sql(Sql&&) noexcept;
 
   // Parameters travel beside the text, as texts. `stop` is asked four times a second: true cancels the query
-  // and throws. An Error carries the server's message, detail, hint and SQLSTATE.
+  // and throws a transient Error, "told to stop"; what it throws itself is passed on. A SqlError carries the
+  // server's message, detail, hint and SQLSTATE.
   Rows query(const std::string& sql, const std::vector<std::string>& parameters = {});
   void execute(const std::string& sql);  // one or more statements, no rows wanted
   void stop_when(std::function<bool()> stop);
