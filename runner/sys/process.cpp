@@ -112,6 +112,12 @@ class Running {
         if (command_.on_output) command_.on_output(bytes);
         return;
       }
+      if (command_.capture_tail) {
+        result_.out.append(bytes);
+        if (result_.out.size() > 2 * command_.capture_limit)
+          result_.out.erase(0, result_.out.size() - command_.capture_limit);
+        return;
+      }
       if (result_.out.size() + bytes.size() > command_.capture_limit)
         throw Error(ErrorKind::permanent, "cannot run", command_.argv[0],
                     "it wrote more than " + show_size(command_.capture_limit));

@@ -21,6 +21,7 @@ struct Command {
   std::string stdin_text;                 // empty: /dev/null
   bool capture_stdout = true;             // into Result::out, else to on_output
   std::size_t capture_limit = 16u << 20;  // bytes; more is a permanent Error, and the program is ended
+  bool capture_tail = false;              // keep the last `capture_limit` bytes instead
   std::chrono::milliseconds timeout{0};   // 0: none
   std::function<bool()> stop;             // asked four times a second; true: end it
   std::function<void(std::string_view)> on_output;  // stderr, and stdout when not captured, as it comes

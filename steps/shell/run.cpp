@@ -59,8 +59,9 @@ sys::Result run_argv(const Params& params, Call& call, const std::string& field)
   if (params.has("env")) command.extra_env = params.environment("env");
   command.cwd = params.text_or("cwd", "/");
   if (field == "command") command.stdin_text = params.text_or("stdin", "");
+  command.capture_limit = stdout_limit;
+  command.capture_tail = true;
   sys::Result result = call.run_program(std::move(command));
-  call.stop_here_if_wanted();
   if (!params.flag("secret_output"))
     for (const std::string& line : sys::split(end_of(result.out, stdout_limit), '\n'))
       if (!line.empty()) call.log(line);
