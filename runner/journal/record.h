@@ -25,10 +25,11 @@
 //   undone        step
 //   kept          step, things                     after a finished or undone step: what discard would free
 //   discarded     step
-//   amended       plan (digest), kept [names], changes (text), file
-//   rolling_back  to                               the step that stays, "" for all; from here on only undos
+//   amended       plan (digest), kept [names], changes (text), file    kept: settled steps that stay so
+//   rolling_back  to, by                           the step that stays, "" for all; person | on_failure
 //   interrupted   signal
-//   ended         state, exit, verdict             done | failed | rolled-back | rollback-failed | abandoned
+//   ended         state, exit, verdict             done | failed | rolled-back | rolled-back-to (a step) |
+//                                                  rollback-failed | abandoned
 //
 // The frame (seq to boot, prev, hash, and the meaning of hash) stays as it is in every format to come, so
 // that a reader of any age can tell "a format that I do not know" from "damaged".
