@@ -79,8 +79,6 @@ ProcessId launch(const Launch& launch) {
   wanted.as = launch.as;
   wanted.own_session = true;
   wanted.cores_back = true;
-  if (auto path = launch.env.find("PATH"); path != launch.env.end() && !launch.argv.empty())
-    wanted.path = find_program(launch.argv[0], path->second);
   Fd log;
   {
     PreparedExec user_only(wanted);

@@ -62,7 +62,6 @@ void close_all_but(std::vector<int> kept) {
 
 PreparedExec::PreparedExec(const Exec& exec)
     : argv_(exec.argv),
-      path_(exec.path),
       cwd_(exec.cwd),
       in_(exec.in),
       out_(exec.out),
@@ -72,7 +71,8 @@ PreparedExec::PreparedExec(const Exec& exec)
       cores_back_(exec.cores_back) {
   if (argv_.empty() || argv_[0].empty())
     throw Error(ErrorKind::refused, "cannot start a program", "", "its name is empty");
-  if (path_.empty()) path_ = find_program(argv_[0]);
+  auto path = exec.env.find("PATH");
+  path_ = find_program(argv_[0], path == exec.env.end() ? "" : path->second);
   if (path_.empty())
     throw Error(ErrorKind::permanent, "cannot start", argv_[0], "not found in PATH",
                 "install it, or give its full path");

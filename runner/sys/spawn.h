@@ -13,8 +13,7 @@
 namespace relight::sys {
 
 struct Exec {
-  std::vector<std::string> argv;
-  std::string path;                        // empty: argv[0] is looked for in PATH
+  std::vector<std::string> argv;           // argv[0] absolute, or found in PATH of env, else in ours
   std::map<std::string, std::string> env;  // the whole environment
   std::string cwd;                         // empty: unchanged
   std::string as;                          // user; empty: unchanged
