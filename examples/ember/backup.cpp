@@ -94,6 +94,19 @@ void copy_folder(const fs::path& from, const fs::path& to) {
     own_as(entry.path(), to / fs::relative(entry, from));
 }
 
+std::pair<std::string, std::uint64_t> sha256_of(const fs::path& path) {  // and the size
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> buffer(1u << 20);
+  Sha256 hash;
+  std::uint64_t size = 0;
+  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0) {
+    hash.add({buffer.data(), static_cast<std::size_t>(file.gcount())});
+    size += static_cast<std::uint64_t>(file.gcount());
+  }
+  if (!file.eof()) throw std::runtime_error("cannot read " + path.string());
+  return {hash.hex(), size};
+}
+
 Json releases(const fs::path& folder) {
   const std::string start = "ember-", end = ".tar.zst";
   std::vector<std::string> names;
@@ -125,16 +138,8 @@ Json files(const fs::path& folder) {
   std::sort(names.begin(), names.end());
   Json list = Json::array();
   for (auto& name : names) {
-    std::ifstream file(folder / name, std::ios::binary);
-    std::vector<char> buffer(1u << 20);
-    Sha256 hash;
-    std::uint64_t size = 0;
-    while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0) {
-      hash.add({buffer.data(), static_cast<std::size_t>(file.gcount())});
-      size += static_cast<std::uint64_t>(file.gcount());
-    }
-    if (!file.eof()) throw std::runtime_error("cannot read " + (folder / name).string());
-    list.push_back({{"path", name}, {"size", size}, {"sha256", hash.hex()}});
+    auto [sha256, size] = sha256_of(folder / name);
+    list.push_back({{"path", name}, {"size", size}, {"sha256", sha256}});
   }
   return list;
 }
@@ -255,6 +260,12 @@ void Work::release() {
     archive.finish();
     fs::rename(hidden, folder_ / name);
   }
+  std::string sums;
+  for (auto& one : releases(folder_)) {
+    fs::path archive = folder_ / one["path"].get<std::string>();
+    sums += sha256_of(archive).first + "  " + archive.filename().string() + "\n";
+  }
+  write_all(folder_ / "releases/SHA256SUMS", sums);
 }
 
 void Work::put_in_place() {

@@ -4,7 +4,7 @@
 //   ember.dump          pg_dump, custom format
 //   blobs.tar.zst       the attachments of the dump's rows; blobs.sha256 lists them as sha256sum does
 //   env                 the settings that are not secret
-//   releases/           this program, ember-VERSION.tar.zst
+//   releases/           this program, ember-VERSION.tar.zst, and SHA256SUMS
 //   base/               with a base backup: pg_basebackup's tars and its manifest
 //   etc-postgresql/     with a base backup: the server's configuration folder, where it lies outside the data
 //
