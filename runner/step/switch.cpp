@@ -100,6 +100,11 @@ void Switch::discard() {
 void Switch::drop_new() {
   if (state() == State::switched)
     throw Error(ErrorKind::permanent, "cannot drop the new data", target_, "it is current");
+  // The new data was current, and something else has taken its place since: this is the only old copy.
+  if (bears(beside_, old_mark(call_)))
+    throw Error(ErrorKind::needs_person, "cannot tell which data is right", target_,
+                "it was replaced by something else after this run switched it",
+                "see who else writes there; the old data lies whole at " + beside_);
   sys::remove_tree(beside_);
   if (bears(target_, old_mark(call_))) sys::clear_marker(target_);
 }

@@ -1,0 +1,33 @@
+#include "steps/host/lib/guards.h"
+
+#include "runner/step/failpoint.h"
+#include "runner/step/placed_file.h"
+
+namespace relight {
+namespace {
+
+PlacedFile policy(Call& call) {
+  return PlacedFile(call, call.place("/usr/sbin/policy-rc.d"), 0755);
+}
+PlacedFile clusters_file(Call& call) {
+  return PlacedFile(call, call.place("/etc/postgresql-common/createcluster.conf"), 0644);
+}
+
+}  // namespace
+
+void Guards::raise(bool clusters) {
+  // 101: "action forbidden by policy".
+  policy(call_).put("#!/bin/sh\n# relight installs packages: nothing may start until it is done\nexit 101\n",
+                    Access{.mode = 0755, .uid = std::nullopt, .gid = std::nullopt});
+  if (clusters)
+    clusters_file(call_).put("create_main_cluster = false\n",
+                             Access{.mode = 0644, .uid = std::nullopt, .gid = std::nullopt});
+  failpoint("host.packages:guarded");
+}
+
+void Guards::lift() {
+  clusters_file(call_).undo();
+  policy(call_).undo();
+}
+
+}  // namespace relight
