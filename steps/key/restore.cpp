@@ -3,13 +3,13 @@
 #include <nlohmann/json.hpp>
 
 #include "runner/step/access.h"
+#include "runner/step/env_file.h"
 #include "runner/step/placed_file.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
 #include "runner/sys/text.h"
-#include "steps/key/lib/env_file.h"
 #include "steps/key/lib/fingerprint.h"
 #include "steps/key/lib/key_bytes.h"
 

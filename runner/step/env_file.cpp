@@ -1,4 +1,4 @@
-#include "steps/key/lib/env_file.h"
+#include "runner/step/env_file.h"
 
 #include <algorithm>
 #include <cctype>
