@@ -14,6 +14,7 @@ std::vector<std::string> key_meanings(std::string_view text, const std::string& 
   };
   const bool any = encoding == "auto";
   const std::string line = sys::trim(text);
+  if (line.empty()) return found;
   std::string decoded;
   if ((any || encoding == "hex") && sys::from_hex(line, decoded)) add(decoded);
   decoded.clear();
