@@ -1,0 +1,217 @@
+#include "runner/sys/decode.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <isa-l/igzip_lib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "runner/sys/error.h"
+
+namespace relight::sys {
+namespace {
+
+constexpr const char* kWhat = "cannot read the archive";
+constexpr std::size_t kBlock = 256u << 10;
+
+Fd open_archive(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) throw system_error(errno, kWhat, path);
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  return fd;
+}
+
+std::string first_bytes(const std::string& path) {
+  Fd fd = open_archive(path);
+  std::string bytes(8, '\0');
+  const ssize_t got = ::read(fd.get(), bytes.data(), bytes.size());
+  if (got < 0) throw system_error(errno, kWhat, path);
+  if (got == 0) throw Error(ErrorKind::permanent, kWhat, path, "it is empty");
+  bytes.resize(static_cast<std::size_t>(got));
+  return bytes;
+}
+
+class Plain : public Decoder {
+ public:
+  explicit Plain(std::string path) : path_(std::move(path)), fd_(open_archive(path_)) {}
+  std::size_t read(char* buffer, std::size_t size) override {
+    while (true) {
+      const ssize_t got = ::read(fd_.get(), buffer, size);
+      if (got >= 0) return static_cast<std::size_t>(got);
+      if (errno != EINTR) throw system_error(errno, kWhat, path_);
+    }
+  }
+
+ private:
+  std::string path_;
+  Fd fd_;
+};
+
+// By libisal, twice as fast as zlib; libarchive's gzip filter does not look at the check sum.
+class Gunzip : public Decoder {
+ public:
+  Gunzip(const std::string& path, std::size_t piece) : path_(path), file_(path), input_(piece) {
+    begin_member();
+  }
+
+  std::size_t read(char* buffer, std::size_t size) override {
+    state_.next_out = reinterpret_cast<std::uint8_t*>(buffer);
+    state_.avail_out = static_cast<std::uint32_t>(std::min<std::size_t>(size, 1u << 30));
+    const std::uint32_t room = state_.avail_out;
+    while (state_.avail_out == room && !ended_) {
+      if (state_.block_state == ISAL_BLOCK_FINISH) {
+        ended_ = !next_member();
+        continue;
+      }
+      if (state_.avail_in == 0) at_end_ = !refill();
+      const int fault = isal_inflate(&state_);
+      if (fault < 0) throw broken(text_of(fault));
+      if (at_end_ && state_.avail_out == room && state_.block_state != ISAL_BLOCK_FINISH)
+        throw broken("the gzip data is truncated");
+    }
+    return room - state_.avail_out;
+  }
+
+ private:
+  Error broken(std::string why) const { return Error(ErrorKind::permanent, kWhat, path_, std::move(why)); }
+
+  static std::string text_of(int fault) {
+    if (fault == ISAL_INCORRECT_CHECKSUM) return "the gzip check sum is wrong: the data is damaged";
+    if (fault == ISAL_UNSUPPORTED_METHOD || fault == ISAL_INVALID_WRAPPER) return "a gzip header is damaged";
+    return "the gzip data is damaged";
+  }
+
+  void begin_member() {
+    if (begun_) {
+      isal_inflate_reset(&state_);
+    } else {
+      isal_inflate_init(&state_);
+    }
+    state_.crc_flag = ISAL_GZIP;  // header and trailer are read and checked by isal_inflate
+    begun_ = true;
+  }
+
+  bool refill() {
+    const std::size_t got = file_.read(reinterpret_cast<char*>(input_.data()), input_.size());
+    state_.next_in = input_.data();
+    state_.avail_in = static_cast<std::uint32_t>(got);
+    return got > 0;
+  }
+
+  // A gzip file is one member after another; zeros may pad the last.
+  bool next_member() {
+    bool padded = false;
+    while (state_.avail_in > 0 || refill()) {
+      if (*state_.next_in != 0) {
+        if (padded || *state_.next_in != 0x1F)
+          throw broken("something that is not gzip follows the gzip data");
+        std::uint8_t* const out = state_.next_out;
+        const std::uint32_t room = state_.avail_out, left = state_.avail_in;
+        std::uint8_t* const in = state_.next_in;
+        begin_member();
+        state_.next_out = out, state_.avail_out = room, state_.next_in = in, state_.avail_in = left;
+        return true;
+      }
+      padded = true;
+      ++state_.next_in, --state_.avail_in;
+    }
+    return false;
+  }
+
+  std::string path_;
+  Plain file_;
+  std::vector<std::uint8_t> input_;
+  struct inflate_state state_;
+  bool begun_ = false, at_end_ = false, ended_ = false;
+};
+
+// zstd, lz4, xz and bzip2, by libarchive's filters.
+class Filtered : public Decoder {
+ public:
+  explicit Filtered(const std::string& path) : path_(path), archive_(archive_read_new()) {
+    archive_read_support_filter_zstd(archive_.get());
+    archive_read_support_filter_lz4(archive_.get());
+    archive_read_support_filter_xz(archive_.get());
+    archive_read_support_filter_bzip2(archive_.get());
+    archive_read_support_format_raw(archive_.get());
+    struct archive_entry* entry = nullptr;
+    if (archive_read_open_filename(archive_.get(), path.c_str(), kBlock) != ARCHIVE_OK ||
+        archive_read_next_header(archive_.get(), &entry) != ARCHIVE_OK)
+      throw broken();
+  }
+
+  std::size_t read(char* buffer, std::size_t size) override {
+    const la_ssize_t got = archive_read_data(archive_.get(), buffer, size);
+    if (got < 0) throw broken();
+    return static_cast<std::size_t>(got);
+  }
+
+ private:
+  Error broken() const { return Error(ErrorKind::permanent, kWhat, path_, archive_fault(archive_.get())); }
+
+  struct Free {
+    void operator()(::archive* one) const { archive_read_free(one); }
+  };
+  std::string path_;
+  std::unique_ptr<::archive, Free> archive_;
+};
+
+}  // namespace
+
+std::string archive_fault(::archive* archive) {
+  const char* text = archive_error_string(archive);
+  return text == nullptr ? "no reason given" : text;
+}
+
+bool is_zip(const std::string& path) {
+  const std::string bytes = first_bytes(path);
+  return bytes.starts_with("PK\x03\x04") || bytes.starts_with("PK\x05\x06");
+}
+
+std::unique_ptr<Decoder> open_decoder(const std::string& path, std::size_t piece) {
+  const std::string bytes = first_bytes(path);
+  if (bytes.starts_with("\x1F\x8B")) return std::make_unique<Gunzip>(path, piece);
+  const bool skippable =
+      bytes.size() >= 4 && bytes.substr(1, 3) == "\x2A\x4D\x18" && (bytes[0] & '\xF0') == '\x50';
+  for (std::string_view magic : {"\x28\xB5\x2F\xFD", "\x04\x22\x4D\x18", "\xFD\x37\x7A\x58\x5A", "BZh"})
+    if (bytes.starts_with(magic) || skippable) return std::make_unique<Filtered>(path);
+  return std::make_unique<Plain>(path);
+}
+
+DecodingThread::DecodingThread(const std::string& path)
+    : blocks_(8), thread_([this, decoder = open_decoder(path)] {
+        try {
+          while (true) {
+            std::vector<char> block(kBlock);
+            std::size_t size = 0;
+            while (size < block.size()) {
+              const std::size_t got = decoder->read(block.data() + size, block.size() - size);
+              if (got == 0) break;
+              size += got;
+            }
+            const bool last = size < block.size();
+            block.resize(size);
+            if (size > 0 && !blocks_.put(std::move(block))) return;
+            if (last) return blocks_.end();
+          }
+        } catch (...) {
+          blocks_.end(std::current_exception());
+        }
+      }) {}
+
+DecodingThread::~DecodingThread() {
+  blocks_.close();
+  thread_.join();
+}
+
+std::string_view DecodingThread::next() {
+  std::optional<std::vector<char>> block = blocks_.take();
+  if (!block) return {};
+  held_ = std::move(*block);
+  return {held_.data(), held_.size()};
+}
+
+}  // namespace relight::sys
