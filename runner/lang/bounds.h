@@ -8,8 +8,8 @@ namespace relight::lang {
 // Kept without a lock or an allocation, for the timer's handler.
 void last_line_seen(const char* file, int line);
 
-// For a child only. After `seconds` of CPU the handler writes `tag`, then "FILE:LINE" of the last line seen, to `fd` and
-// ends the process.
+// For a child only. After `seconds` of CPU the handler writes `tag`, then "FILE:LINE" of the last line seen,
+// to `fd` and ends the process.
 void arm_cpu_bound(int seconds, int fd, char tag);
 void disarm_cpu_bound();
 

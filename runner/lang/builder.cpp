@@ -22,7 +22,8 @@ std::string wrong_with_name(const std::string& name) {
   if (name.empty()) return "is empty";
   if (name.size() > name_at_most) return "is longer than 64 letters";
   const auto good = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   };
   if (!std::all_of(name.begin(), name.end(), good)) return "may hold letters, digits, - _ and . only";
   if (name[0] == '-' || name[0] == '.') return std::string("begins with ") + name[0];
@@ -50,12 +51,14 @@ std::string quoted(const std::string& name) {
 void Builder::step_fault(const std::string& field, std::string what, std::string hint) {
   const std::string top = field.substr(0, field.find_first_of(".["));
   faults_.push_back({place_of_field(step_at_, top), step_name_,
-                     field.empty() ? std::move(what) : "`" + field + "` " + std::move(what), std::move(hint)});
+                     field.empty() ? std::move(what) : "`" + field + "` " + std::move(what),
+                     std::move(hint)});
 }
 
 Place Builder::place_of_field(const Place& statement, const std::string& field) const {
   const auto scan = scans_.find(statement.file);
-  return scan == scans_.end() ? statement : Place{statement.file, scan->second.line_of(statement.line, field)};
+  return scan == scans_.end() ? statement
+                              : Place{statement.file, scan->second.line_of(statement.line, field)};
 }
 
 const StepHandle* Builder::find(const std::string& name) const {
@@ -65,7 +68,8 @@ const StepHandle* Builder::find(const std::string& name) const {
 
 bool Builder::name_is_good(const std::string& name) {
   if (const std::string wrong = wrong_with_name(name); !wrong.empty()) {
-    faults_.push_back({step_at_, "", "the name " + quoted(name) + " of a step " + wrong, "write a short name, as \"database\""});
+    faults_.push_back({step_at_, "", "the name " + quoted(name) + " of a step " + wrong,
+                       "write a short name, as \"database\""});
     return false;
   }
   if (const auto other = names_.find(name); other != names_.end()) {
@@ -106,19 +110,21 @@ const StepHandle* Builder::add(lua_State* lua, const StepType* type, const std::
   for (const Fault& fault : check_values(type->fields, params)) {
     const std::string top = fault.field.substr(0, fault.field.find_first_of(".["));
     // A field whose value was refused before is not there to be checked.
-    const bool told = std::any_of(faults_.begin() + static_cast<std::ptrdiff_t>(before),
-                                  faults_.begin() + static_cast<std::ptrdiff_t>(bad_fields), [&](const RunbookFault& known) {
-                                    return known.what.starts_with("`" + top + "`") || known.what.starts_with("`" + top + "[") ||
-                                           known.what.starts_with("`" + top + ".");
-                                  });
+    const bool told = std::any_of(
+        faults_.begin() + static_cast<std::ptrdiff_t>(before),
+        faults_.begin() + static_cast<std::ptrdiff_t>(bad_fields), [&](const RunbookFault& known) {
+          return known.what.starts_with("`" + top + "`") || known.what.starts_with("`" + top + "[") ||
+                 known.what.starts_with("`" + top + ".");
+        });
     if (!told) step_fault(fault.field, fault.what, fault.hint);
   }
   if (type->name == script_type && params.contains("outputs") && params["outputs"].is_array())
     for (const Json& output : params["outputs"])
       if (output.is_string()) handle.outputs.push_back(output.get<std::string>());
   if (step.on_failure == OnFailure::go_on && step.waive.empty())
-    warnings_.push_back(text_of(at) + ": step " + quoted(name) +
-                        ": on_failure = \"continue\" without waive = \"reason\": where it fails, the run ends with 7");
+    warnings_.push_back(
+        text_of(at) + ": step " + quoted(name) +
+        ": on_failure = \"continue\" without waive = \"reason\": where it fails, the run ends with 7");
   if (!step.waive.empty() && step.on_failure != OnFailure::go_on)
     step_fault("waive", "says why a failure does no harm, but the step does not go on after one",
                "write on_failure = \"continue\", too");
@@ -127,7 +133,8 @@ const StepHandle* Builder::add(lua_State* lua, const StepType* type, const std::
       if (std::find(handle.outputs.begin(), handle.outputs.end(), it.key()) == handle.outputs.end()) {
         const std::string near = near_name(it.key(), handle.outputs);
         step_fault("defaults." + it.key(), "is no output of the step",
-                   near.empty() ? "its outputs are " + sys::join(handle.outputs, ", ") : "did you mean `" + near + "`?");
+                   near.empty() ? "its outputs are " + sys::join(handle.outputs, ", ")
+                                : "did you mean `" + near + "`?");
       }
   step.params = std::make_shared<const Json>(std::move(params));
   if (!good_name) return &handle;
@@ -144,7 +151,8 @@ void Builder::take_fields(lua_State* lua, const StepType& type, int table, Plann
     lua_getfield(lua, table, name.c_str());
     const int value = lua_gettop(lua);
     const Field* own = find_field(type.fields, name);
-    const Field* common = type.is_probe && name == "proves" ? &proves_field() : find_field(common_fields(), name);
+    const Field* common =
+        type.is_probe && name == "proves" ? &proves_field() : find_field(common_fields(), name);
     if (name == "after") {
       take_after(lua, value);
     } else if (name == "when") {
@@ -162,10 +170,12 @@ void Builder::take_fields(lua_State* lua, const StepType& type, int table, Plann
         if (own)
           params[name] = std::move(json);
         else
-          for (const Fault& fault : take_common(*common, json, step)) step_fault(fault.field, fault.what, fault.hint);
+          for (const Fault& fault : take_common(*common, json, step))
+            step_fault(fault.field, fault.what, fault.hint);
       }
     } else if (name == "on") {
-      step_fault(name, "names a host, and hosts are not there yet: every step runs on this one", "leave it out");
+      step_fault(name, "names a host, and hosts are not there yet: every step runs on this one",
+                 "leave it out");
     } else {
       std::vector<std::string> names;
       for (const Field& field : type.fields) names.push_back(field.name);
@@ -175,8 +185,8 @@ void Builder::take_fields(lua_State* lua, const StepType& type, int table, Plann
       const std::string near = near_name(name, names);
       step_fault(name, "is no field of " + type.name,
                  !near.empty() ? "did you mean `" + near + "`?"
-                               : "it takes " + takes + (takes.empty() ? "" : ", ") + "and what every step takes: `relight steps " +
-                                     type.name + "`");
+                               : "it takes " + takes + (takes.empty() ? "" : ", ") +
+                                     "and what every step takes: `relight steps " + type.name + "`");
     }
     lua_pop(lua, 1);
   }
@@ -191,9 +201,10 @@ void Builder::take_after(lua_State* lua, int value) {
   after_given_ = true;
   if (lua_type(lua, value) != LUA_TTABLE) {
     const StepHandle* handle = handle_at(lua, value);
-    const std::string name = handle                                 ? "\"" + handle->name + "\""
-                             : lua_type(lua, value) == LUA_TSTRING ? "\"" + std::string(lua_tostring(lua, value)) + "\""
-                                                                    : "\"NAME\"";
+    const std::string name = handle ? "\"" + handle->name + "\""
+                             : lua_type(lua, value) == LUA_TSTRING
+                                 ? "\"" + std::string(lua_tostring(lua, value)) + "\""
+                                 : "\"NAME\"";
     return step_fault("after", "must be a list of steps", "write after = { " + name + " }");
   }
   const Place at = place_of_field(step_at_, "after");
@@ -215,7 +226,8 @@ void Builder::take_after(lua_State* lua, int value) {
       step_fault("after", "has nil at place " + std::to_string(place),
                  "a step that an `if` left out is nil: build the list with the same `if`");
     } else {
-      step_fault("after", std::string("holds a ") + luaL_typename(lua, -1), "write names or handles of steps");
+      step_fault("after", std::string("holds a ") + luaL_typename(lua, -1),
+                 "write names or handles of steps");
     }
   }
 }
@@ -228,9 +240,11 @@ void Builder::take_when(lua_State* lua, int value, PlannedStep& step) {
   } else if (late_at(lua, value)) {
     const Json& late = *late_at(lua, value);
     step_fault("when", "is the value " + shown(late) + ", which is not known yet",
-               "write a function: when = function(o) return o." + shown(late).substr(1, shown(late).size() - 2) + " end");
+               "write a function: when = function(o) return o." +
+                   shown(late).substr(1, shown(late).size() - 2) + " end");
   } else {
-    step_fault("when", std::string("must be true, false or a function, but is a ") + luaL_typename(lua, value),
+    step_fault("when",
+               std::string("must be true, false or a function, but is a ") + luaL_typename(lua, value),
                "write when = function(o) return o.STEP.OUTPUT end");
   }
 }
@@ -248,14 +262,17 @@ Json Builder::take_uses(lua_State* lua, int value) {
     const StepHandle* handle = handle_at(lua, -1);
     if (handle == nullptr && lua_type(lua, -1) == LUA_TSTRING) handle = find(lua_tostring(lua, -1));
     if (handle == nullptr) {
-      step_fault("uses", lua_type(lua, -1) == LUA_TSTRING ? "names the step " + quoted(lua_tostring(lua, -1)) + ", which is not above"
-                                                          : "holds what is no step",
+      step_fault("uses",
+                 lua_type(lua, -1) == LUA_TSTRING
+                     ? "names the step " + quoted(lua_tostring(lua, -1)) + ", which is not above"
+                     : "holds what is no step",
                  "write names or handles of steps above");
       continue;
     }
     uses_.insert(handle->name);
     uses[handle->name] = Json::object();
-    for (const std::string& output : handle->outputs) uses[handle->name][output] = {{"$output", {handle->name, output}}};
+    for (const std::string& output : handle->outputs)
+      uses[handle->name][output] = {{"$output", {handle->name, output}}};
   }
   return uses;
 }
@@ -279,8 +296,9 @@ Json Builder::function_at(lua_State* lua, int value, const std::string& field) {
     if (field != "when") use(step, output);
   }
   keep_function(lua, value, field);
-  return Json{{"$function",
-               {{"file", info.source + 1}, {"line", info.linedefined}, {"hash", sources_.hash_of(info.source + 1)}}}};
+  return Json{
+      {"$function",
+       {{"file", info.source + 1}, {"line", info.linedefined}, {"hash", sources_.hash_of(info.source + 1)}}}};
 }
 
 void Builder::use(const std::string& step, const std::string& output) {
@@ -302,8 +320,8 @@ bool push_function(lua_State* lua, const std::string& step, const std::string& f
   return type == LUA_TFUNCTION;
 }
 
-// What a step waits for. Without `after` every step above: the sinks are enough, for each step above is one or is
-// waited for by one.
+// What a step waits for. Without `after` every step above: the sinks are enough, for each step above is one
+// or is waited for by one.
 void Builder::order(PlannedStep& step) {
   std::set<std::size_t> after = std::move(after_);
   if (!after_given_) {

@@ -17,16 +17,18 @@ namespace relight::lang {
 
 class Builder {
  public:
-  Builder(const std::vector<const StepType*>& types, const Sources& sources) : types_(types), sources_(sources) {}
+  Builder(const std::vector<const StepType*>& types, const Sources& sources)
+      : types_(types), sources_(sources) {}
 
   void scanned(const std::string& file, Scan scan) { scans_[file] = std::move(scan); }
 
   // `runbook "NAME" { ... }`, its table at `table`.
   void head(lua_State* lua, const std::string& name, int table, const Place& at);
 
-  // One step, its table at `table`. Faults are kept, so that more than one can be told; the handle is good in any
-  // case. `type`: null where there is none of that name, which was told.
-  const StepHandle* add(lua_State* lua, const StepType* type, const std::string& name, int table, const Place& at);
+  // One step, its table at `table`. Faults are kept, so that more than one can be told; the handle is good in
+  // any case. `type`: null where there is none of that name, which was told.
+  const StepHandle* add(lua_State* lua, const StepType* type, const std::string& name, int table,
+                        const Place& at);
 
   // The plan without inputs and digest; throws RunbookError with all that was found.
   Plan finish(const std::string& file);
@@ -66,9 +68,10 @@ class Builder {
   Plan plan_;
   std::optional<Place> head_at_;
   std::deque<StepHandle> handles_;
-  std::map<std::string, std::size_t> index_;       // of the steps in the plan
-  std::map<std::string, std::pair<const StepHandle*, Place>> names_;  // of every step met, the faulty ones, too
-  std::set<std::size_t> sinks_;                    // the steps that no other waits for yet
+  std::map<std::string, std::size_t> index_;  // of the steps in the plan
+  std::map<std::string, std::pair<const StepHandle*, Place>>
+      names_;                    // of every step met, the faulty ones, too
+  std::set<std::size_t> sinks_;  // the steps that no other waits for yet
   std::optional<std::size_t> last_approve_;
   std::vector<Wanted> wanted_;
   std::map<std::string, Scan> scans_;
@@ -80,7 +83,7 @@ class Builder {
   Place step_at_;
   std::set<std::size_t> after_;  // as given
   bool after_given_ = false;
-  std::set<std::string> uses_;  // steps whose outputs it needs
+  std::set<std::string> uses_;            // steps whose outputs it needs
   std::map<std::string, Json> captured_;  // of a script: step -> output -> {"$output"}
 };
 

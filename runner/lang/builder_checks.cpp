@@ -14,11 +14,27 @@ namespace {
 
 const std::vector<Field>& head_fields() {
   static const std::vector<Field> fields = {
-      {"budget", FieldType::table, false, "", "how long a recovery may take, and what it may lose",
-       "{ rto = \"30m\", rpo = \"5m\" }", {}},
-      {"on_failure", FieldType::choice, false, "\"stop\"", "what a failed step does to the run", "\"rollback\"",
+      {"budget",
+       FieldType::table,
+       false,
+       "",
+       "how long a recovery may take, and what it may lose",
+       "{ rto = \"30m\", rpo = \"5m\" }",
+       {}},
+      {"on_failure",
+       FieldType::choice,
+       false,
+       "\"stop\"",
+       "what a failed step does to the run",
+       "\"rollback\"",
        {"stop", "rollback", "continue"}},
-      {"doc", FieldType::text, false, "", "what the runbook is for", "\"rebuilds the host from its backup\"", {}},
+      {"doc",
+       FieldType::text,
+       false,
+       "",
+       "what the runbook is for",
+       "\"rebuilds the host from its backup\"",
+       {}},
   };
   return fields;
 }
@@ -31,8 +47,10 @@ const std::vector<Field>& budget_fields() {
   return fields;
 }
 
-void each_output(const Json& value, const std::function<void(const std::string&, const std::string&)>& visit) {
-  if (is_output(value)) return visit(value["$output"][0].get<std::string>(), value["$output"][1].get<std::string>());
+void each_output(const Json& value,
+                 const std::function<void(const std::string&, const std::string&)>& visit) {
+  if (is_output(value))
+    return visit(value["$output"][0].get<std::string>(), value["$output"][1].get<std::string>());
   if (value.is_structured() && !is_secret(value) && !is_function(value))
     for (const Json& part : value) each_output(part, visit);
 }
@@ -46,21 +64,25 @@ bool may_lack_outputs(const PlannedStep& step) {
 
 void Builder::head(lua_State* lua, const std::string& name, int table, const Place& at) {
   const auto told = [&](const std::string& field, const std::string& what, const std::string& hint) {
-    faults_.push_back({place_of_field(at, field.substr(0, field.find('.'))), "", "runbook: `" + field + "` " + what, hint});
+    faults_.push_back(
+        {place_of_field(at, field.substr(0, field.find('.'))), "", "runbook: `" + field + "` " + what, hint});
   };
   if (head_at_) {
-    faults_.push_back({at, "", "runbook is called twice; first at " + text_of(*head_at_), "keep one of them"});
+    faults_.push_back(
+        {at, "", "runbook is called twice; first at " + text_of(*head_at_), "keep one of them"});
     return;
   }
   head_at_ = at;
   plan_.runbook = name;
   if (name.empty() || name.size() > 64 ||
-      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != std::string::npos)
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
+          std::string::npos)
     faults_.push_back({at, "", "the runbook's name \"" + name + "\" may hold letters, digits, - _ and . only",
                        "write a short name, as \"aihummer-rebuild\""});
   Found found;
   Json fields = to_json(lua, table, "runbook", FieldType::table, found);
-  for (const Fault& fault : found.faults) faults_.push_back({at, "", "`" + fault.field + "` " + fault.what, fault.hint});
+  for (const Fault& fault : found.faults)
+    faults_.push_back({at, "", "`" + fault.field + "` " + fault.what, fault.hint});
   if (!found.faults.empty()) return;
   std::vector<Fault> faults = check_values(head_fields(), fields);
   if (fields.is_object() && fields.contains("budget") && fields["budget"].is_object())
@@ -71,7 +93,8 @@ void Builder::head(lua_State* lua, const std::string& name, int table, const Pla
   for (const Fault& fault : faults)
     told(fault.field, fault.what == "is no field of this step" ? "is not there" : fault.what, fault.hint);
   if (!faults.empty() || !outputs_used(fields).empty() || !secrets_used(fields).empty()) return;
-  if (fields.contains("on_failure")) plan_.on_failure = on_failure_named(fields["on_failure"].get<std::string>());
+  if (fields.contains("on_failure"))
+    plan_.on_failure = on_failure_named(fields["on_failure"].get<std::string>());
   const Json budget = fields.value("budget", Json::object());
   if (budget.contains("rto")) plan_.budget.rto = sys::parse_duration(budget["rto"].get<std::string>());
   if (budget.contains("rpo")) plan_.budget.rpo = sys::parse_duration(budget["rpo"].get<std::string>());
@@ -86,14 +109,16 @@ void Builder::check_wanted() {
       faults_.push_back({wanted.at, wanted.step, "waits for itself", "take it out of `after`"});
     } else if (known == names_.end()) {
       const std::string near = near_name(wanted.name, names);
-      faults_.push_back({wanted.at, wanted.step, "`after` names the step \"" + wanted.name + "\", which is not there",
+      faults_.push_back({wanted.at, wanted.step,
+                         "`after` names the step \"" + wanted.name + "\", which is not there",
                          near.empty() ? "" : "did you mean \"" + near + "\"?"});
     } else if (index_.count(wanted.name) && index_.count(wanted.step) &&
                index_.at(wanted.name) > index_.at(wanted.step)) {
-      faults_.push_back({wanted.at, wanted.step,
-                         "`after` names the step \"" + wanted.name + "\", which stands below it, at " +
-                             text_of(known->second.second),
-                         "a step waits for steps above it only, so that no two wait for each other: move one of them"});
+      faults_.push_back(
+          {wanted.at, wanted.step,
+           "`after` names the step \"" + wanted.name + "\", which stands below it, at " +
+               text_of(known->second.second),
+           "a step waits for steps above it only, so that no two wait for each other: move one of them"});
     }
   }
 }
@@ -105,9 +130,11 @@ void Builder::check_defaults() {
       if (known == index_.end()) return;
       const PlannedStep& from = plan_.steps[known->second];
       if (!may_lack_outputs(from) || (from.defaults && from.defaults->contains(output))) return;
-      faults_.push_back({{step.file, step.line}, step.name,
-                         "uses " + of + "." + output + ", but the step \"" + of + "\" may be skipped (its `when`)",
-                         "give that step defaults = { " + output + " = ... }"});
+      faults_.push_back(
+          {{step.file, step.line},
+           step.name,
+           "uses " + of + "." + output + ", but the step \"" + of + "\" may be skipped (its `when`)",
+           "give that step defaults = { " + output + " = ... }"});
     });
 }
 
@@ -162,7 +189,8 @@ void Builder::check_when_use(const PlannedStep& step, const Scan::WhenUse& use) 
   }
   const PlannedStep& from = plan_.steps[index_.at(use.step)];
   if (may_lack_outputs(from) && !(from.defaults && from.defaults->contains(use.output)))
-    fault("`when` asks " + use.step + "." + use.output + ", but the step \"" + use.step + "\" may be skipped (its `when`)",
+    fault("`when` asks " + use.step + "." + use.output + ", but the step \"" + use.step +
+              "\" may be skipped (its `when`)",
           "give that step defaults = { " + use.output + " = ... }");
 }
 

@@ -18,7 +18,8 @@ struct Captured {
 // Through its locals, their tables, and the functions that it calls.
 Captured captured_by(lua_State* lua, int function);
 
-// Puts the outputs in where the function holds values that were not known; handles know theirs by StepHandle::known.
+// Puts the outputs in where the function holds values that were not known; handles know theirs by
+// StepHandle::known.
 void put_in(lua_State* lua, int function, const std::map<std::string, Json>& outputs);
 
 }  // namespace relight::lang

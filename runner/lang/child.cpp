@@ -15,8 +15,8 @@ namespace relight::lang {
 
 namespace {
 
-// What the child sends: one of these, then CBOR (time_up: the text "FILE:LINE"). CBOR, for the bytes of a source need
-// not be UTF-8.
+// What the child sends: one of these, then CBOR (time_up: the text "FILE:LINE"). CBOR, for the bytes of a
+// source need not be UTF-8.
 constexpr char result_tag = 'R', faults_tag = 'F', error_tag = 'E', time_up_tag = 'T';
 constexpr std::size_t net_over_lua = 512u << 20;
 
@@ -109,16 +109,19 @@ Json in_child(const Limits& limits, const std::string& runbook, const std::funct
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (!bytes.empty() && bytes[0] == time_up_tag)
-    throw RunbookError({{place_in(bytes.substr(1), runbook), "",
-                         "it has taken " + std::to_string(limits.cpu_seconds) + " s of processor time without an end",
-                         "is there a loop that never ends, or a pattern with many stars? what takes work belongs into a "
-                         "step",
-                         nullptr}});
+    throw RunbookError(
+        {{place_in(bytes.substr(1), runbook), "",
+          "it has taken " + std::to_string(limits.cpu_seconds) + " s of processor time without an end",
+          "is there a loop that never ends, or a pattern with many stars? what takes work belongs into a "
+          "step",
+          nullptr}});
   if (bytes.empty() || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    const std::string how = WIFSIGNALED(status) ? std::string("it was ended by signal ") + std::to_string(WTERMSIG(status)) +
-                                                      " (" + strsignal(WTERMSIG(status)) + ")"
-                                                : "it ended without an answer";
-    throw Error(ErrorKind::permanent, "cannot load the runbook", runbook, "the process that evaluates it broke off: " + how,
+    const std::string how = WIFSIGNALED(status)
+                                ? std::string("it was ended by signal ") + std::to_string(WTERMSIG(status)) +
+                                      " (" + strsignal(WTERMSIG(status)) + ")"
+                                : "it ended without an answer";
+    throw Error(ErrorKind::permanent, "cannot load the runbook", runbook,
+                "the process that evaluates it broke off: " + how,
                 "does it build texts or tables without an end?");
   }
   Json value = Json::from_cbor(bytes.begin() + 1, bytes.end());
@@ -128,8 +131,7 @@ Json in_child(const Limits& limits, const std::string& runbook, const std::funct
       faults.push_back({{fault[0], fault[1].get<int>()}, fault[2], fault[3], fault[4], nullptr});
     throw RunbookError(std::move(faults));
   }
-  if (bytes[0] == error_tag)
-    throw Error(error_kind_named(value[0]), value[1], value[2], value[3], value[4]);
+  if (bytes[0] == error_tag) throw Error(error_kind_named(value[0]), value[1], value[2], value[3], value[4]);
   return value;
 }
 

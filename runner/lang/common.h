@@ -7,8 +7,8 @@
 
 namespace relight::lang {
 
-// For checking, and for the step reference. `after` and `when` are checked by the builder: they hold handles and
-// functions.
+// For checking, and for the step reference. `after` and `when` are checked by the builder: they hold handles
+// and functions.
 const std::vector<Field>& common_fields();
 // `proves`, of probes only.
 const Field& proves_field();

@@ -6,7 +6,6 @@
 #include "runner/lang/state.h"
 #include "runner/lang/values.h"
 #include "runner/sys/files.h"
-#include "runner/sys/http.h"
 #include "runner/sys/sql.h"
 #include "runner/sys/text.h"
 
@@ -73,12 +72,14 @@ std::chrono::milliseconds timeout_field(lua_State* lua, const char* of, std::chr
   const std::string text = text_field(lua, of, "timeout", "");
   if (text.empty()) return otherwise;
   const auto timeout = sys::parse_duration(text);
-  if (!timeout) throw Refusal(std::string(of) + ": timeout \"" + text + "\" is no duration", "write \"30s\" or \"5m\"");
+  if (!timeout)
+    throw Refusal(std::string(of) + ": timeout \"" + text + "\" is no duration", "write \"30s\" or \"5m\"");
   return *timeout;
 }
 
 void want_table(lua_State* lua, const char* of, const char* fields) {
-  if (lua_type(lua, 1) != LUA_TTABLE) throw Refusal(std::string(of) + " wants a table", std::string("write ") + of + " { " + fields + " }");
+  if (lua_type(lua, 1) != LUA_TTABLE)
+    throw Refusal(std::string(of) + " wants a table", std::string("write ") + of + " { " + fields + " }");
 }
 
 // argv as the list at `index`; env, cwd, stdin and timeout as fields of the table at 1.
@@ -87,10 +88,12 @@ sys::Result run_program(lua_State* lua, const char* of, int index) {
   const auto count = static_cast<lua_Integer>(lua_rawlen(lua, index));
   for (lua_Integer i = 1; i <= count; ++i) {
     lua_rawgeti(lua, index, i);
-    command.argv.push_back(text_at(lua, lua_gettop(lua), (std::string(of) + ": argument " + std::to_string(i)).c_str()));
+    command.argv.push_back(
+        text_at(lua, lua_gettop(lua), (std::string(of) + ": argument " + std::to_string(i)).c_str()));
     lua_pop(lua, 1);
   }
-  if (command.argv.empty()) throw Refusal(std::string(of) + " has no program", std::string("write ") + of + " { \"/usr/bin/sync\" }");
+  if (command.argv.empty())
+    throw Refusal(std::string(of) + " has no program", std::string("write ") + of + " { \"/usr/bin/sync\" }");
   command.extra_env = texts_field(lua, of, "env");
   command.cwd = text_field(lua, of, "cwd", "/");
   command.stdin_text = text_field(lua, of, "stdin", "");
@@ -109,7 +112,8 @@ int run(lua_State* lua) {
     lua_rawgeti(lua, 1, 1);
     const std::string end = sys::mend_utf8(sys::trim(result.err_tail));
     throw Error(ErrorKind::permanent, "the program failed", text_at(lua, -1, "ctx.run"),
-                (result.timed_out ? std::string("it did not end in time") : "it exited with " + std::to_string(result.exit_code)) +
+                (result.timed_out ? std::string("it did not end in time")
+                                  : "it exited with " + std::to_string(result.exit_code)) +
                     (end.empty() ? "" : ": " + end),
                 "ctx.process { argv = ... } returns the exit code instead");
   }
@@ -136,43 +140,18 @@ int process(lua_State* lua) {
   return 1;
 }
 
-int http(lua_State* lua) {
-  want_table(lua, "ctx.http", "url = \"http://...\"");
-  sys::HttpRequest request;
-  request.url = text_field(lua, "ctx.http", "url", "");
-  if (request.url.empty()) throw Refusal("ctx.http has no url", "write ctx.http { url = \"http://...\" }");
-  request.method = text_field(lua, "ctx.http", "method", "GET");
-  request.headers = texts_field(lua, "ctx.http", "headers");
-  request.body = text_field(lua, "ctx.http", "body", "");
-  request.timeout = timeout_field(lua, "ctx.http", request.timeout);
-  Call& call = call_of(lua);
-  request.stop = [&call] { return call.stop_wanted(); };
-  const sys::HttpAnswer answer = sys::http(request);
-  call.stop_here_if_wanted();
-  lua_createtable(lua, 0, 3);
-  lua_pushinteger(lua, answer.status);
-  lua_setfield(lua, -2, "status");
-  push_text(lua, answer.body);
-  lua_setfield(lua, -2, "body");
-  lua_createtable(lua, 0, static_cast<int>(answer.headers.size()));
-  for (const auto& [name, value] : answer.headers) {
-    push_text(lua, value);
-    lua_setfield(lua, -2, name.c_str());
-  }
-  lua_setfield(lua, -2, "headers");
-  return 1;
-}
-
 int sql(lua_State* lua) {
   const std::string conninfo = text_at(lua, 1, "ctx.sql: the connection");
   const std::string text = text_at(lua, 2, "ctx.sql: the statement");
   std::vector<std::string> parameters;
   if (!lua_isnoneornil(lua, 3)) {
-    if (lua_type(lua, 3) != LUA_TTABLE) throw Refusal("ctx.sql: the parameters must be a list", "write { \"A\", \"B\" }");
+    if (lua_type(lua, 3) != LUA_TTABLE)
+      throw Refusal("ctx.sql: the parameters must be a list", "write { \"A\", \"B\" }");
     const auto count = static_cast<lua_Integer>(lua_rawlen(lua, 3));
     for (lua_Integer i = 1; i <= count; ++i) {
       lua_rawgeti(lua, 3, i);
-      parameters.push_back(text_at(lua, lua_gettop(lua), ("ctx.sql: parameter " + std::to_string(i)).c_str()));
+      parameters.push_back(
+          text_at(lua, lua_gettop(lua), ("ctx.sql: parameter " + std::to_string(i)).c_str()));
       lua_pop(lua, 1);
     }
   }
@@ -196,7 +175,8 @@ int sql(lua_State* lua) {
 
 std::string absolute_path(lua_State* lua, const char* of) {
   const std::string path = text_at(lua, 1, of);
-  if (path.empty() || path[0] != '/') throw Refusal(std::string(of) + " must be absolute, but is \"" + path + "\"");
+  if (path.empty() || path[0] != '/')
+    throw Refusal(std::string(of) + " must be absolute, but is \"" + path + "\"");
   return call_of(lua).place(path);
 }
 
@@ -229,7 +209,8 @@ void set_notes(lua_State* lua, const Json& notes) {
 Json json_at(lua_State* lua, int index, const char* what) {
   Found found;
   Json value = to_json(lua, index, what, FieldType::table, found);
-  if (!found.faults.empty()) throw Refusal("`" + found.faults[0].field + "` " + found.faults[0].what, found.faults[0].hint);
+  if (!found.faults.empty())
+    throw Refusal("`" + found.faults[0].field + "` " + found.faults[0].what, found.faults[0].hint);
   return value;
 }
 
@@ -256,7 +237,8 @@ int decode(lua_State* lua) {
   const std::string text = text_at(lua, 1, "ctx.decode: the JSON");
   const Json value = Json::parse(text, nullptr, false);
   if (value.is_discarded())
-    throw Error(ErrorKind::permanent, "cannot decode JSON", "", "it begins with " + sys::mend_utf8(text.substr(0, 60)));
+    throw Error(ErrorKind::permanent, "cannot decode JSON", "",
+                "it begins with " + sys::mend_utf8(text.substr(0, 60)));
   push_json(lua, value);
   return 1;
 }
@@ -279,7 +261,6 @@ void push_context(lua_State* lua, const Params& params, Call& call) {
   lua_createtable(lua, 0, 20);
   set_function(lua, "run", guarded<run>);
   set_function(lua, "process", guarded<process>);
-  set_function(lua, "http", guarded<http>);
   set_function(lua, "sql", guarded<sql>);
   set_function(lua, "read_file", guarded<read_file>);
   set_function(lua, "write_file", guarded<write_file>);

@@ -74,7 +74,8 @@ class Converter {
       return nullptr;
     }
     if (!sys::is_utf8(view)) {
-      fault(field, "holds bytes that are not UTF-8", "save the runbook as UTF-8, or put the bytes into a file");
+      fault(field, "holds bytes that are not UTF-8",
+            "save the runbook as UTF-8, or put the bytes into a file");
       return nullptr;
     }
     return std::string(view);
@@ -90,7 +91,8 @@ class Converter {
     if (handle == nullptr) {
       fault(field, "is a value that cannot stand in a plan");
     } else if (handle->outputs.empty()) {
-      fault(field, "is the step \"" + handle->name + "\", which has no outputs", "to wait for it, write after = { ... }");
+      fault(field, "is the step \"" + handle->name + "\", which has no outputs",
+            "to wait for it, write after = { ... }");
     } else {
       fault(field, "is the step \"" + handle->name + "\", not a value",
             "name the output that you mean: " + sys::join(handle->outputs, ", "));
@@ -144,7 +146,8 @@ class Converter {
       if (!sys::is_utf8(name) || name.find('\0') != std::string::npos) {
         fault(field, "has a name with bytes that are not UTF-8");
       } else if (name[0] == '$') {
-        fault(field + "." + name, "begins with \"$\", which the plan keeps for itself", "choose another name");
+        fault(field + "." + name, "begins with \"$\", which the plan keeps for itself",
+              "choose another name");
       } else {
         json[name] = convert(lua_gettop(lua_), field + "." + name, true);
       }

@@ -25,8 +25,11 @@ Json evaluate_twice(const EvaluateRequest& request, const std::vector<const Step
   }
   Evaluation second(sources, types, request.given, request.limits);
   if (second.run().digest != digest)
-    throw RunbookError({{{sources.runbook_name(), 0}, "", "it gives another plan each time it is read",
-                         "this is a fault of relight: please report it, with the runbook", nullptr}});
+    throw RunbookError({{{sources.runbook_name(), 0},
+                         "",
+                         "it gives another plan each time it is read",
+                         "this is a fault of relight: please report it, with the runbook",
+                         nullptr}});
   Json& files = answer["sources"] = Json::array();
   for (SourceFile& file : sources.all()) files.push_back({std::move(file.name), std::move(file.bytes)});
   return answer;

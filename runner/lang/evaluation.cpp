@@ -21,7 +21,8 @@ struct Words {
       throw Refusal(word + (lua_isnoneornil(lua, 1) ? " has no name" : " needs a name before its table"),
                     "write " + word + " \"NAME\" { ... }");
     if (lua_gettop(lua) > 1)
-      throw Refusal(word + " takes its name and its table one after the other", "write " + word + " \"NAME\" { ... }");
+      throw Refusal(word + " takes its name and its table one after the other",
+                    "write " + word + " \"NAME\" { ... }");
     Evaluation& evaluation = of(lua);
     lua_pushvalue(lua, lua_upvalueindex(2));
     lua_pushvalue(lua, 1);
@@ -33,10 +34,12 @@ struct Words {
 
   // ... then a table.
   static void table_for(lua_State* lua) {
-    Evaluation::Pending& pending = of(lua).pending_[static_cast<std::size_t>(lua_tointeger(lua, lua_upvalueindex(3)))];
+    Evaluation::Pending& pending =
+        of(lua).pending_[static_cast<std::size_t>(lua_tointeger(lua, lua_upvalueindex(3)))];
     pending.done = true;
     if (lua_type(lua, 1) == LUA_TTABLE) return;
-    throw Refusal(pending.text + " needs a table, but got a " + luaL_typename(lua, 1), "write " + pending.text + " { ... }");
+    throw Refusal(pending.text + " needs a table, but got a " + luaL_typename(lua, 1),
+                  "write " + pending.text + " { ... }");
   }
 
   static int runbook(lua_State* lua) {
@@ -60,14 +63,18 @@ struct Words {
     if (lua_type(lua, 1) != LUA_TTABLE)
       throw Refusal("inputs needs a table", "write local input = inputs { NAME = { doc = \"...\" } }");
     if (evaluation.inputs_at_)
-      throw Refusal("inputs is called twice; first at " + text_of(*evaluation.inputs_at_), "declare them in one table");
+      throw Refusal("inputs is called twice; first at " + text_of(*evaluation.inputs_at_),
+                    "declare them in one table");
     evaluation.inputs_at_ = at;
     Found found;
     const Json declared = to_json(lua, 1, "inputs", FieldType::table, found);
     std::vector<RunbookFault> faults;
-    for (const Fault& fault : found.faults) faults.push_back({at, "", "`" + fault.field + "` " + fault.what, fault.hint});
+    for (const Fault& fault : found.faults)
+      faults.push_back({at, "", "`" + fault.field + "` " + fault.what, fault.hint});
     if (faults.empty()) {
-      const auto place = [&](const std::string& input) { return evaluation.builder_.place_of_field(at, input); };
+      const auto place = [&](const std::string& input) {
+        return evaluation.builder_.place_of_field(at, input);
+      };
       const InputValues values = values_of_inputs(declared, evaluation.given_, place, faults);
       evaluation.input_values_ = values.all;
       evaluation.given_values_ = values.given;
@@ -103,7 +110,8 @@ struct Words {
     if (lua_type(lua, 2) != LUA_TSTRING) throw Refusal("inputs have names, not numbers", "write input.NAME");
     const std::string name = lua_tostring(lua, 2);
     std::vector<std::string> names;
-    for (lua_pushnil(lua); lua_next(lua, lua_upvalueindex(2)); lua_pop(lua, 1)) names.emplace_back(lua_tostring(lua, -2));
+    for (lua_pushnil(lua); lua_next(lua, lua_upvalueindex(2)); lua_pop(lua, 1))
+      names.emplace_back(lua_tostring(lua, -2));
     const std::string near = near_name(name, names);
     throw Refusal("there is no input `" + name + "`",
                   near.empty() ? "declare it in inputs { ... }" : "did you mean `" + near + "`?");
@@ -139,7 +147,8 @@ struct Words {
     lua_pushcclosure(lua, guarded<named>, 2);
   }
 
-  static void open_family(lua_State* lua, const std::string& family, const std::vector<const StepType*>& types) {
+  static void open_family(lua_State* lua, const std::string& family,
+                          const std::vector<const StepType*>& types) {
     lua_createtable(lua, 0, 8);
     for (const StepType* type : types) {
       if (!type->name.starts_with(family + ".")) continue;
@@ -161,22 +170,26 @@ struct Words {
   }
 
   static std::string text_argument(lua_State* lua, const char* word, const char* example) {
-    if (lua_type(lua, 1) != LUA_TSTRING) throw Refusal(std::string(word) + " wants a text that is known now", example);
+    if (lua_type(lua, 1) != LUA_TSTRING)
+      throw Refusal(std::string(word) + " wants a text that is known now", example);
     std::size_t size = 0;
     const char* text = lua_tolstring(lua, 1, &size);
     return {text, size};
   }
 
   static int secret_env(lua_State* lua) {
-    const Json reference = secret_reference("env:" + text_argument(lua, "secret.env", "write secret.env \"NAME\""));
-    if (reference.is_null()) throw Refusal("secret.env wants the name of a variable", "write secret.env \"PGPASSWORD\"");
+    const Json reference =
+        secret_reference("env:" + text_argument(lua, "secret.env", "write secret.env \"NAME\""));
+    if (reference.is_null())
+      throw Refusal("secret.env wants the name of a variable", "write secret.env \"PGPASSWORD\"");
     push_secret(lua, reference);
     return 1;
   }
 
   static int secret_file(lua_State* lua) {
     const std::string path = text_argument(lua, "secret.file", "write secret.file \"/root/key\"");
-    if (path.empty() || path[0] != '/') throw Refusal("secret.file wants an absolute path", "write secret.file \"/root/key\"");
+    if (path.empty() || path[0] != '/')
+      throw Refusal("secret.file wants an absolute path", "write secret.file \"/root/key\"");
     push_secret(lua, Json{{"$secret", {{"file", path}}}});
     return 1;
   }
@@ -189,9 +202,11 @@ struct Words {
     field.type = FieldType::argv;
     std::vector<Fault> faults = std::move(found.faults);
     if (faults.empty()) faults = check_value(field, argv);
-    if (faults.empty() && !outputs_used(argv).empty()) faults.push_back({field.name, "holds what is not known yet", ""});
+    if (faults.empty() && !outputs_used(argv).empty())
+      faults.push_back({field.name, "holds what is not known yet", ""});
     if (!faults.empty())
-      throw Refusal("`" + faults[0].field + "` " + faults[0].what, "write secret.command { \"/usr/bin/pass\", \"backup\" }");
+      throw Refusal("`" + faults[0].field + "` " + faults[0].what,
+                    "write secret.command { \"/usr/bin/pass\", \"backup\" }");
     push_secret(lua, Json{{"$secret", {{"command", argv}}}});
     return 1;
   }
@@ -207,8 +222,9 @@ struct Words {
     luaL_getsubtable(lua, LUA_REGISTRYINDEX, "relight.modules");
     const SourceFile& source = evaluation.sources_.module(name);
     if (const auto open = evaluation.loading_.find(source.name); open != evaluation.loading_.end())
-      throw Refusal("the module \"" + name + "\" requires itself in the end; first at " + text_of(open->second),
-                    "move what both need into a third module");
+      throw Refusal(
+          "the module \"" + name + "\" requires itself in the end; first at " + text_of(open->second),
+          "move what both need into a third module");
     if (lua_getfield(lua, -1, source.name.c_str()) != LUA_TNIL) return 1;
     lua_pop(lua, 1);
     evaluation.loading_[source.name] = place_of(lua);
@@ -299,10 +315,16 @@ Plan Evaluation::run() {
     throw RunbookError(std::move(faults));
   }
   for (const Pending& pending : pending_)
-    if (!pending.done) builder_.fault({pending.at, "", pending.text + " has no table", "write " + pending.text + " { ... }"});
+    if (!pending.done)
+      builder_.fault({pending.at, "", pending.text + " has no table", "write " + pending.text + " { ... }"});
   if (!inputs_at_) {
     std::vector<RunbookFault> faults;
-    values_of_inputs(Json::object(), given_, [&](const std::string&) { return Place{source.name, 1}; }, faults);
+    values_of_inputs(
+        Json::object(), given_,
+        [&](const std::string&) {
+          return Place{source.name, 1};
+        },
+        faults);
     for (RunbookFault& fault : faults) builder_.fault(std::move(fault));
   }
   Plan plan = builder_.finish(source.name);

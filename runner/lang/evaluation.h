@@ -1,5 +1,5 @@
-// One evaluation of a runbook, in one fresh state: from its text to its plan. The caller keeps it within bounds of time
-// (evaluate.h); the state keeps those of instructions and memory.
+// One evaluation of a runbook, in one fresh state: from its text to its plan. The caller keeps it within
+// bounds of time (evaluate.h); the state keeps those of instructions and memory.
 #pragma once
 #include <memory>
 #include <string>
@@ -14,7 +14,8 @@ namespace relight::lang {
 
 class Evaluation {
  public:
-  Evaluation(Sources& sources, const std::vector<const StepType*>& types, const Given& given, const Limits& limits);
+  Evaluation(Sources& sources, const std::vector<const StepType*>& types, const Given& given,
+             const Limits& limits);
   ~Evaluation();
 
   // Once. Throws RunbookError with all that was found, or the Error of a file that cannot be read.

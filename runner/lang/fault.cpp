@@ -21,7 +21,8 @@ std::string without_place(const RunbookFault& fault) {
 
 Error first_of(const std::vector<RunbookFault>& faults) {
   const RunbookFault& first = faults.front();
-  return Error(ErrorKind::refused, "the runbook is refused", text_of(first.at), without_place(first), first.hint);
+  return Error(ErrorKind::refused, "the runbook is refused", text_of(first.at), without_place(first),
+               first.hint);
 }
 
 }  // namespace

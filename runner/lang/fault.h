@@ -16,9 +16,9 @@ std::string text_of(const Place& place);  // "rebuild.lua:12"
 
 struct RunbookFault {
   Place at;
-  std::string step;  // empty: of no step
-  std::string what;  // lower case, no full stop
-  std::string hint;  // what to write instead; may be empty
+  std::string step;                    // empty: of no step
+  std::string what;                    // lower case, no full stop
+  std::string hint;                    // what to write instead; may be empty
   std::exception_ptr cause = nullptr;  // of a function at run time: what a helper threw, with its kind
 
   std::string text() const;  // FILE:LINE: step "NAME": WHAT

@@ -25,7 +25,8 @@ Memory& memory() {
 }
 
 Error damaged(const std::string& why) {
-  return Error(ErrorKind::needs_person, "cannot call a function of the runbook", "the run's frozen runbook", why,
+  return Error(ErrorKind::needs_person, "cannot call a function of the runbook", "the run's frozen runbook",
+               why,
                "the run's folder was changed by hand, or the run was started by another version of relight");
 }
 
@@ -57,8 +58,9 @@ bool evaluate_when(const std::string& step, const Json& all_outputs) {
   push_outputs(lua, outputs);
   evaluation.state().call(1, 1);
   if (lua_type(lua, -1) != LUA_TBOOLEAN)
-    throw RunbookError({{at, step, std::string("`when` must return true or false, but returned ") +
-                                       (lua_isnil(lua, -1) ? "nil" : std::string("a ") + luaL_typename(lua, -1)),
+    throw RunbookError({{at, step,
+                         std::string("`when` must return true or false, but returned ") +
+                             (lua_isnil(lua, -1) ? "nil" : std::string("a ") + luaL_typename(lua, -1)),
                          "compare: return o.STEP.OUTPUT == VALUE", nullptr}});
   return lua_toboolean(lua, -1) != 0;
 }
@@ -86,7 +88,8 @@ FrozenEvaluation::FrozenEvaluation() {
     throw damaged(std::string("its plan.json cannot be read: ") + error.what());
   }
   plan = parts->evaluation.run();
-  if (plan.digest != memory().digest) throw damaged("it gives another plan than the one that the run was started with");
+  if (plan.digest != memory().digest)
+    throw damaged("it gives another plan than the one that the run was started with");
 }
 
 FrozenEvaluation::~FrozenEvaluation() = default;
@@ -100,19 +103,22 @@ std::string frozen_runbook() {
   return memory().sources.empty() ? "" : memory().sources.front().name;
 }
 
-void set_frozen(const std::string& folder, const std::string& plan_digest, const std::vector<const StepType*>& types) {
+void set_frozen(const std::string& folder, const std::string& plan_digest,
+                const std::vector<const StepType*>& types) {
   Memory kept;
   kept.digest = plan_digest;
   kept.types = with_words(types);
   kept.plan_text = sys::read_file(folder + "/plan.json", 1u << 30);
   sys::walk(folder + "/runbook", [&](const sys::Entry& entry) {
-    if (entry.kind == 'f') kept.sources.push_back({entry.path, sys::read_file(folder + "/runbook/" + entry.path)});
+    if (entry.kind == 'f')
+      kept.sources.push_back({entry.path, sys::read_file(folder + "/runbook/" + entry.path)});
   });
   memory() = std::move(kept);
 }
 
 bool call_when(const std::string& step, const Json& all_outputs) {
-  return in_child(Limits(), frozen_runbook(), [&] { return Json(evaluate_when(step, all_outputs)); }).get<bool>();
+  return in_child(Limits(), frozen_runbook(), [&] { return Json(evaluate_when(step, all_outputs)); })
+      .get<bool>();
 }
 
 }  // namespace relight::lang

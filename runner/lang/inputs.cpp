@@ -18,10 +18,10 @@ struct TypeName {
   FieldType type;
 };
 constexpr TypeName type_names[] = {
-    {"string", FieldType::text},     {"int", FieldType::integer},       {"bool", FieldType::boolean},
-    {"path", FieldType::path},       {"location", FieldType::location}, {"time", FieldType::time},
-    {"moment", FieldType::moment},   {"duration", FieldType::duration}, {"size", FieldType::size},
-    {"secret", FieldType::secret},   {"choice", FieldType::choice},
+    {"string", FieldType::text},   {"int", FieldType::integer},       {"bool", FieldType::boolean},
+    {"path", FieldType::path},     {"location", FieldType::location}, {"time", FieldType::time},
+    {"moment", FieldType::moment}, {"duration", FieldType::duration}, {"size", FieldType::size},
+    {"secret", FieldType::secret}, {"choice", FieldType::choice},
 };
 
 std::vector<std::string> names_of_types() {
@@ -32,7 +32,13 @@ std::vector<std::string> names_of_types() {
 
 const std::vector<Field>& fields_of_input() {
   static const std::vector<Field> fields = {
-      {"doc", FieldType::text, false, "", "what it is, for the one who must give it", "\"folder of the backup\"", {}},
+      {"doc",
+       FieldType::text,
+       false,
+       "",
+       "what it is, for the one who must give it",
+       "\"folder of the backup\"",
+       {}},
       {"type", FieldType::choice, false, "\"string\"", "", "\"location\"", names_of_types()},
       {"optional", FieldType::boolean, false, "false", "", "true", {}},
       {"choices", FieldType::list, false, "", "", "{ \"wal\", \"dump\" }", {}},
@@ -45,7 +51,8 @@ std::string as_text(const Json& value) {
 }
 
 const char* const secret_hint =
-    "give a reference: env:NAME, file:PATH or command:PROGRAM ARGS, so that the secret itself is in no shell history";
+    "give a reference: env:NAME, file:PATH or command:PROGRAM ARGS, so that the secret itself is in no shell "
+    "history";
 
 class InputCheck {
  public:
@@ -97,8 +104,10 @@ class InputCheck {
     if (declared.contains("type") && declared["type"].is_string())
       for (const TypeName& type : type_names)
         if (declared["type"] == type.name) field.type = type.type;
-    if (field.type == FieldType::choice && !choices) fault("is a choice without choices", "write choices = { \"...\", \"...\" }");
-    if (field.type != FieldType::choice && choices) fault("has choices, but is none", "write type = \"choice\"");
+    if (field.type == FieldType::choice && !choices)
+      fault("is a choice without choices", "write choices = { \"...\", \"...\" }");
+    if (field.type != FieldType::choice && choices)
+      fault("has choices, but is none", "write type = \"choice\"");
     if (choices && declared["choices"].is_array())
       for (const Json& choice : declared["choices"])
         if (choice.is_string()) field.choices.push_back(choice.get<std::string>());
@@ -106,7 +115,8 @@ class InputCheck {
   }
 
   std::optional<Json> given_value(const Field& field) {
-    if (const auto text = given_.set.find(name_); text != given_.set.end()) return from_text(field, text->second);
+    if (const auto text = given_.set.find(name_); text != given_.set.end())
+      return from_text(field, text->second);
     if (!given_.file || !given_.file->is_object() || !given_.file->contains(name_)) return std::nullopt;
     const Json& value = (*given_.file)[name_];
     if (field.type != FieldType::secret) return value;
@@ -115,7 +125,8 @@ class InputCheck {
     if (value.is_object() && value.size() == 1) {
       const std::string kind = value.begin().key();
       const Json& of = *value.begin();
-      if ((kind == "env" || kind == "file") && of.is_string()) return from_text(field, kind + ":" + of.get<std::string>());
+      if ((kind == "env" || kind == "file") && of.is_string())
+        return from_text(field, kind + ":" + of.get<std::string>());
       if (kind == "command" && of.is_array() && !of.empty()) {
         bool texts = true;
         for (const Json& part : of) texts = texts && part.is_string();
@@ -144,7 +155,8 @@ class InputCheck {
 
   bool check(const Field& field, Json value) {
     if (field.type == FieldType::secret) {
-      if (!is_secret(value)) return fault("must be a reference to a secret, never the secret itself", secret_hint);
+      if (!is_secret(value))
+        return fault("must be a reference to a secret, never the secret itself", secret_hint);
     } else if (value.is_string()) {
       const std::string& text = value.get_ref<const std::string&>();
       if (!sys::is_utf8(text) || text.find('\0') != std::string::npos)
@@ -165,11 +177,12 @@ class InputCheck {
       return;
     }
     const std::string example = declared.contains("example") ? as_text(declared["example"])
-                                : secret                      ? "env:NAME, file:PATH or command:PROGRAM"
-                                : field.choices.empty()       ? std::string("...")
-                                                              : sys::join(field.choices, " or ");
+                                : secret                     ? "env:NAME, file:PATH or command:PROGRAM"
+                                : field.choices.empty()      ? std::string("...")
+                                                             : sys::join(field.choices, " or ");
     const std::string doc = declared.value("doc", "");
-    fault("is missing" + (doc.empty() ? std::string() : ": " + doc), "give it with --set " + name_ + "=" + example);
+    fault("is missing" + (doc.empty() ? std::string() : ": " + doc),
+          "give it with --set " + name_ + "=" + example);
   }
 
   const Given& given_;
@@ -185,9 +198,10 @@ Json secret_reference(const std::string& text) {
   if (colon == std::string::npos || colon + 1 == text.size()) return nullptr;
   const std::string kind = text.substr(0, colon), of = text.substr(colon + 1);
   if (kind == "env") {
-    const bool name = of.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") ==
-                          std::string::npos &&
-                      !(of[0] >= '0' && of[0] <= '9');
+    const bool name =
+        of.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") ==
+            std::string::npos &&
+        !(of[0] >= '0' && of[0] <= '9');
     return name ? Json{{"$secret", {{"env", of}}}} : Json();
   }
   if (kind == "file") return Json{{"$secret", {{"file", sys::absolute(of)}}}};

@@ -18,12 +18,13 @@ struct Given {
 };
 
 struct InputValues {
-  std::shared_ptr<const Json> all;    // name -> value; an optional input that was not given is absent
-  std::shared_ptr<const Json> given;  // those that were given; as Given::file they give the same again, in any folder
+  std::shared_ptr<const Json> all;  // name -> value; an optional input that was not given is absent
+  std::shared_ptr<const Json>
+      given;  // those that were given; as Given::file they give the same again, in any folder
 };
 
-// `declared` is the table of `inputs` as JSON. A fault is told at the place of its input; a literal secret is never
-// repeated in one. Relative paths and locations are made absolute against the current folder.
+// `declared` is the table of `inputs` as JSON. A fault is told at the place of its input; a literal secret is
+// never repeated in one. Relative paths and locations are made absolute against the current folder.
 InputValues values_of_inputs(const Json& declared, const Given& given,
                              const std::function<Place(const std::string& input)>& place_of,
                              std::vector<RunbookFault>& faults);

@@ -9,8 +9,8 @@ namespace relight::lang {
 namespace {
 
 constexpr std::array<std::string_view, 22> keywords = {
-    "and",   "break", "do",  "else", "elseif", "end",    "false", "for",  "function", "goto",  "if",
-    "in",    "local", "nil", "not",  "or",     "repeat", "return", "then", "true",     "until", "while"};
+    "and", "break", "do",  "else", "elseif", "end",    "false",  "for",  "function", "goto",  "if",
+    "in",  "local", "nil", "not",  "or",     "repeat", "return", "then", "true",     "until", "while"};
 
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -35,7 +35,8 @@ class Lexer {
   char at(std::size_t place) const { return place < source_.size() ? source_[place] : '\0'; }
 
   Token token(Token::Kind kind, std::size_t begin, std::size_t end, int line) const {
-    return {kind, line, source_.substr(begin, std::min(end, source_.size()) - std::min(begin, source_.size()))};
+    return {kind, line,
+            source_.substr(begin, std::min(end, source_.size()) - std::min(begin, source_.size()))};
   }
 
   void skip_to(std::size_t end) {

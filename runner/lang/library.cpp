@@ -4,8 +4,8 @@
 #include <map>
 #include <string_view>
 
-#include "runner/lang/values.h"
 #include "runner/lang/state.h"
+#include "runner/lang/values.h"
 #include "runner/step/schema.h"
 
 namespace relight::lang {
@@ -90,7 +90,8 @@ void merge_sort(lua_State* lua, int list, lua_Integer size, Less less) {
   int from = list, to = lua_gettop(lua);
   for (lua_Integer width = 1; width < size; width *= 2) {
     for (lua_Integer start = 1; start <= size; start += 2 * width) {
-      const lua_Integer middle = std::min(start + width, size + 1), end = std::min(start + 2 * width, size + 1);
+      const lua_Integer middle = std::min(start + width, size + 1),
+                        end = std::min(start + 2 * width, size + 1);
       lua_Integer left = start, right = middle;
       for (lua_Integer place = start; place < end; ++place) {
         bool take_right = left == middle;
@@ -123,9 +124,9 @@ int sorted_pairs(lua_State* lua) {
   for (lua_pushnil(lua); lua_next(lua, 1); lua_pop(lua, 1)) {
     const int type = lua_type(lua, -2);
     if (type != LUA_TNUMBER && type != LUA_TSTRING && type != LUA_TBOOLEAN)
-      throw Refusal(std::string("pairs over a table with a ") + lua_typename(lua, type) +
-                        " as a key has no order",
-                    "use texts or numbers as keys");
+      throw Refusal(
+          std::string("pairs over a table with a ") + lua_typename(lua, type) + " as a key has no order",
+          "use texts or numbers as keys");
     lua_pushvalue(lua, -2);
     lua_rawseti(lua, 2, ++size);
   }
@@ -203,7 +204,8 @@ void push_locked_metatable(lua_State* lua, lua_CFunction on_write) {
 void open_string(lua_State* lua) {
   luaL_requiref(lua, "string", luaopen_string, 0);
   drop(lua, "dump");
-  for (const char* name : {"find", "match", "gmatch", "gsub", "rep"}) replace_noted(lua, name, guarded<noted>);
+  for (const char* name : {"find", "match", "gmatch", "gsub", "rep"})
+    replace_noted(lua, name, guarded<noted>);
   replace_noted(lua, "format", guarded<format>);
   lua_pushliteral(lua, "");
   lua_getmetatable(lua, -1);
@@ -217,13 +219,14 @@ void open_string(lua_State* lua) {
 }  // namespace
 
 const std::vector<std::string>& lua_names() {
-  static const std::vector<std::string> names = {"assert", "error",  "ipairs",   "math",     "pairs", "select",
+  static const std::vector<std::string> names = {"assert", "error", "ipairs",   "math",     "pairs", "select",
                                                  "string", "table", "tonumber", "tostring", "type",  "utf8"};
   return names;
 }
 
 const std::vector<std::string>& word_names() {
-  static const std::vector<std::string> names = {"approve", "inputs", "require", "runbook", "script", "secret"};
+  static const std::vector<std::string> names = {"approve", "inputs", "require",
+                                                 "runbook", "script", "secret"};
   return names;
 }
 
@@ -231,7 +234,8 @@ std::string why_absent(const std::string& name) {
   static const std::map<std::string, std::string> reasons = {
       {"print", "a runbook only describes its steps: use `doc`, or ctx.log in a script step"},
       {"io", "loading a runbook touches nothing: files are for steps (host.file, script)"},
-      {"os", "loading a runbook touches nothing: programs are for steps (shell.run, script), times are inputs"},
+      {"os",
+       "loading a runbook touches nothing: programs are for steps (shell.run, script), times are inputs"},
       {"debug", "nothing in a runbook may look below it"},
       {"load", "write the code where it stands, or in a module for require"},
       {"loadstring", "write the code where it stands, or in a module for require"},

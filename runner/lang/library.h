@@ -6,12 +6,12 @@
 
 namespace relight::lang {
 
-void open_library(lua_State* lua);       // once for a state
-void push_environment(lua_State* lua);   // what _ENV is: empty, locked, before the globals
+void open_library(lua_State* lua);                  // once for a state
+void push_environment(lua_State* lua);              // what _ENV is: empty, locked, before the globals
 void set_global(lua_State* lua, const char* name);  // pops the value
 
-// Pushes a table that cannot be written: reading goes to the table on the top of the stack, which it replaces; a
-// name that is not in it is an error: "NAME has no FIELD".
+// Pushes a table that cannot be written: reading goes to the table on the top of the stack, which it
+// replaces; a name that is not in it is an error: "NAME has no FIELD".
 void lock_table(lua_State* lua, const char* name);
 
 // The allowed names of Lua itself ("pairs", "string", ...), in alphabetical order.

@@ -148,7 +148,9 @@ class Scanner {
     if (from == nullptr || from == &local) return;
     const bool field = peek(ahead + 1).is(".") && peek(ahead + 2).is_name();
     const Token& after = peek(ahead + (field ? 3 : 1));
-    if (after.is("and") || after.is("or") || after.is("==") || after.is("~=") || after.is("(") || after.is("[")) return;
+    if (after.is("and") || after.is("or") || after.is("==") || after.is("~=") || after.is("(") ||
+        after.is("["))
+      return;
     if ((from->kind == Local::Kind::handle || from->kind == Local::Kind::maybe) && field) {
       local.kind = Local::Kind::late;
       local.step = from->step;
@@ -160,9 +162,11 @@ class Scanner {
   void function(std::ptrdiff_t named) {
     const int line = here().line;
     const Token& field = peek(-2);
-    const bool of_field = named == 0 && peek(-1).is("=") && field.is_name() && open_.back().kind == Open::Kind::table;
+    const bool of_field =
+        named == 0 && peek(-1).is("=") && field.is_name() && open_.back().kind == Open::Kind::table;
     const bool when = of_field && field.text == "when";
-    const bool later = when || (of_field && (field.text == "run" || field.text == "undo" || field.text == "check"));
+    const bool later =
+        when || (of_field && (field.text == "run" || field.text == "undo" || field.text == "check"));
     bool method = false;
     while (here().kind != Token::Kind::end && !here().is("(")) {
       method = method || here().is(":");
@@ -210,8 +214,7 @@ class Scanner {
       // The condition still sees the block's locals.
       std::vector<Local> locals = std::move(open_.back().locals);
       pop();
-      if (!open_.empty())
-        open_.back().locals.insert(open_.back().locals.end(), locals.begin(), locals.end());
+      if (!open_.empty()) open_.back().locals.insert(open_.back().locals.end(), locals.begin(), locals.end());
     } else if (word == "goto") {
       ++at_;
     } else if (word == "nil" && begins_item() && (peek(1).is(",") || peek(1).is(";") || peek(1).is("}"))) {
@@ -240,7 +243,8 @@ class Scanner {
   }
 
   bool begins_item() const {
-    return open_.back().kind == Open::Kind::table && (peek(-1).is("{") || peek(-1).is(",") || peek(-1).is(";"));
+    return open_.back().kind == Open::Kind::table &&
+           (peek(-1).is("{") || peek(-1).is(",") || peek(-1).is(";"));
   }
 
   // The line at which Lua sees the call of `a.b "name" {`: that of its first name.
@@ -256,7 +260,8 @@ class Scanner {
     Open& table = open_.back();
     const std::string name(here().text);
     if (!table.keys.insert(here().text).second)
-      fault(here().line, "the field `" + name + "` stands twice in one table", "Lua would keep one of them: take one away");
+      fault(here().line, "the field `" + name + "` stands twice in one table",
+            "Lua would keep one of them: take one away");
     if (table.statement > 0 && here().line != table.statement)
       result_.field_lines.push_back({table.statement, here().line, name});
   }
@@ -284,7 +289,8 @@ class Scanner {
     const bool known = globals_.count(name) > 0;
     if (peek(1).is("=") && open_.back().kind == Open::Kind::block) {
       if (known)
-        fault(here().line, "`" + name + "` cannot be written to", "choose another name, and write `local` before it");
+        fault(here().line, "`" + name + "` cannot be written to",
+              "choose another name, and write `local` before it");
       else
         fault(here().line, "`" + name + "` would be a global", "write `local " + name + " = ...`");
     } else if (name == "inputs" && peek(1).is(".") && peek(2).is_name()) {
@@ -311,21 +317,24 @@ class Scanner {
     const Token& after = peek(output ? 3 : 1);
     const Token& before = peek(-1);
     const bool compared = after.is("==") || after.is("~=") || before.is("==") || before.is("~=");
-    const bool asked = after.is("and") || after.is("or") || after.is("then") || before.is("not") || before.is("if") ||
-                       before.is("elseif") || before.is("while") || before.is("until");
+    const bool asked = after.is("and") || after.is("or") || after.is("then") || before.is("not") ||
+                       before.is("if") || before.is("elseif") || before.is("while") || before.is("until");
     if (!compared && !asked) return;
     const std::string text = std::string(local.name) + (output ? "." + std::string(peek(2).text) : "");
     if (!output && local.kind == Local::Kind::handle)
-      return fault(here().line, "`" + text + "` is a step: " + (compared ? "comparing" : "testing") + " it tells nothing",
+      return fault(here().line,
+                   "`" + text + "` is a step: " + (compared ? "comparing" : "testing") + " it tells nothing",
                    "name the output that you mean, in when = function(o) ... end");
     const std::string step = local.step.empty() ? "STEP" : std::string(local.step);
     const std::string field(output ? peek(2).text : local.output);
     const bool plain = step.find_first_of("-.") == std::string::npos;
-    const std::string path = (plain ? "o." + step : "o[\"" + step + "\"]") + "." + (field.empty() ? "OUTPUT" : field);
+    const std::string path =
+        (plain ? "o." + step : "o[\"" + step + "\"]") + "." + (field.empty() ? "OUTPUT" : field);
     fault(here().line,
-          "`" + text + "` is not known while the runbook is read, and cannot be " + (compared ? "compared" : "tested"),
-          "let the step that depends on it decide: when = function(o) return " + path + (compared ? " == ..." : "") +
-              " end");
+          "`" + text + "` is not known while the runbook is read, and cannot be " +
+              (compared ? "compared" : "tested"),
+          "let the step that depends on it decide: when = function(o) return " + path +
+              (compared ? " == ..." : "") + " end");
   }
 
   // `o.STEP.OUTPUT` or `o["STEP"].OUTPUT`.
@@ -333,7 +342,8 @@ class Scanner {
     Scan::WhenUse use{0, here().line, "", ""};
     for (auto open = open_.rbegin(); open != open_.rend() && use.function_line == 0; ++open)
       for (const Local& local : open->locals)
-        if (local.kind == Local::Kind::outputs && local.name == here().text) use.function_line = open->function_line;
+        if (local.kind == Local::Kind::outputs && local.name == here().text)
+          use.function_line = open->function_line;
     std::ptrdiff_t next = 1;
     if (peek(1).is(".") && peek(2).is_name()) {
       use.step = peek(2).text;

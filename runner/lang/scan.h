@@ -1,5 +1,5 @@
-// What only the text of a runbook can tell: Lua traps neither `==` between a text and a value not yet known nor a truth
-// test of one, keeps the last of two fields of one name, and forgets a nil in a list.
+// What only the text of a runbook can tell: Lua traps neither `==` between a text and a value not yet known
+// nor a truth test of one, keeps the last of two fields of one name, and forgets a nil in a list.
 #pragma once
 #include <set>
 #include <string>

@@ -20,7 +20,8 @@ std::map<std::string, Json> outputs_in(const Params& params) {
   return outputs;
 }
 
-// One call of one function, in a state of its own. What it throws is an Error of the kind that its helper threw.
+// One call of one function, in a state of its own. What it throws is an Error of the kind that its helper
+// threw.
 class Function {
  public:
   Function(const Params& params, Call& call, const std::string& field)
@@ -30,8 +31,8 @@ class Function {
     // Its own time is the step's: `timeout` ends it, as it ends a program.
     evaluation.state().bound_by([&call] { return call.stop_wanted(); });
     if (!push_function(lua(), step_, field))
-      throw Error(ErrorKind::needs_person, "cannot call a function of the runbook", step_, "it has no `" + field + "`",
-                  "the run's folder was changed by hand");
+      throw Error(ErrorKind::needs_person, "cannot call a function of the runbook", step_,
+                  "it has no `" + field + "`", "the run's folder was changed by hand");
     put_in(lua(), -1, outputs_);
     push_context(lua(), params, call);
   }
@@ -64,8 +65,9 @@ class Function {
     Found found;
     Json value = to_json(lua(), -1, field_, FieldType::table, found);
     if (found.faults.empty()) return value;
-    throw wrong("returned a value that cannot be kept: `" + found.faults[0].field + "` " + found.faults[0].what,
-                found.faults[0].hint);
+    throw wrong(
+        "returned a value that cannot be kept: `" + found.faults[0].field + "` " + found.faults[0].what,
+        found.faults[0].hint);
   }
 
   Error wrong(const std::string& why, const std::string& hint) const {
@@ -86,18 +88,25 @@ class Function {
 
 // What the function returned, against what the step declares.
 Json declared_outputs(const Params& params, const Function& function, const Json& result) {
-  const std::vector<std::string> names = params.has("outputs") ? params.list("outputs") : std::vector<std::string>();
-  const std::string hint = names.empty() ? "declare them: outputs = { \"NAME\" }" : "outputs are " + sys::join(names, ", ");
+  const std::vector<std::string> names =
+      params.has("outputs") ? params.list("outputs") : std::vector<std::string>();
+  const std::string hint =
+      names.empty() ? "declare them: outputs = { \"NAME\" }" : "outputs are " + sys::join(names, ", ");
   if (!result.is_null() && !result.is_object() && !(result.is_array() && result.empty()))
-    throw function.wrong("returned " + std::string(result.is_array() ? "a list" : result.dump()) + ", not a table of outputs", hint);
+    throw function.wrong(
+        "returned " + std::string(result.is_array() ? "a list" : result.dump()) + ", not a table of outputs",
+        hint);
   Json outputs = Json::object();
   for (const std::string& name : names) {
-    if (!result.is_object() || !result.contains(name)) throw function.wrong("returned no `" + name + "`", "return { " + name + " = ... }");
+    if (!result.is_object() || !result.contains(name))
+      throw function.wrong("returned no `" + name + "`", "return { " + name + " = ... }");
     outputs[name] = result[name];
   }
   for (auto it = result.begin(); result.is_object() && it != result.end(); ++it)
-    if (!outputs.contains(it.key())) throw function.wrong("returned `" + it.key() + "`, which the step does not declare", hint);
-  if (!secrets_used(outputs).empty()) throw function.wrong("returned a secret", "outputs are kept in the journal");
+    if (!outputs.contains(it.key()))
+      throw function.wrong("returned `" + it.key() + "`, which the step does not declare", hint);
+  if (!secrets_used(outputs).empty())
+    throw function.wrong("returned a secret", "outputs are kept in the journal");
   return outputs;
 }
 
@@ -140,7 +149,9 @@ class Script : public Step {
     undo.call();
   }
 
-  std::string state_digest(const Params&, Call&) const override { return "not known: a script's state is its own"; }
+  std::string state_digest(const Params&, Call&) const override {
+    return "not known: a script's state is its own";
+  }
 };
 
 }  // namespace
@@ -151,21 +162,58 @@ std::unique_ptr<Step> make_script() {
 
 std::vector<Field> script_fields() {
   return {
-      {"run", FieldType::function, true, "", "does it; returns the outputs", "function(ctx) ctx.run { \"/usr/bin/sync\" } end", {}},
-      {"undo", FieldType::function, false, "", "puts back what run changed; outputs is nil after a half run",
-       "function(ctx, outputs) ctx.run { \"/usr/bin/rm\", \"-f\", outputs.path } end", {}},
-      {"check", FieldType::function, false, "",
+      {"run",
+       FieldType::function,
+       true,
+       "",
+       "does it; returns the outputs",
+       "function(ctx) ctx.run { \"/usr/bin/sync\" } end",
+       {}},
+      {"undo",
+       FieldType::function,
+       false,
+       "",
+       "puts back what run changed; outputs is nil after a half run",
+       "function(ctx, outputs) ctx.run { \"/usr/bin/rm\", \"-f\", outputs.path } end",
+       {}},
+      {"check",
+       FieldType::function,
+       false,
+       "",
        "in doubt: true, or the outputs, where it is done; false where it is to be run again; nil: ask",
-       "function(ctx) return ctx.read_file(\"/run/done\") ~= nil end", {}},
+       "function(ctx) return ctx.read_file(\"/run/done\") ~= nil end",
+       {}},
       {"outputs", FieldType::list, false, "", "the names of what run returns", "{ \"pages\" }", {}},
-      {"params", FieldType::table, false, "", "values for the functions: ctx.params.NAME", "{ url = app.url }", {}},
-      {"secrets", FieldType::env, false, "", "secrets for the functions, as texts: ctx.secrets.NAME",
-       "{ token = input.token }", {}},
-      {"uses", FieldType::table, false, "",
-       "steps whose outputs the functions read as ctx.outputs.STEP.OUTPUT; those of the locals that a function names "
+      {"params",
+       FieldType::table,
+       false,
+       "",
+       "values for the functions: ctx.params.NAME",
+       "{ url = app.url }",
+       {}},
+      {"secrets",
+       FieldType::env,
+       false,
+       "",
+       "secrets for the functions, as texts: ctx.secrets.NAME",
+       "{ token = input.token }",
+       {}},
+      {"uses",
+       FieldType::table,
+       false,
+       "",
+       "steps whose outputs the functions read as ctx.outputs.STEP.OUTPUT; those of the locals that a "
+       "function names "
        "are known in it anyway",
-       "{ \"database\" }", {}},
-      {"targets", FieldType::list, false, "", "what it changes: no two runs hold the same target", "{ \"path:/srv/cache\" }", {}},
+       "{ \"database\" }",
+       {}},
+      {"targets",
+       FieldType::list,
+       false,
+       "",
+       "what it changes: no two runs hold the same target",
+       "{ \"path:/srv/cache\" }",
+       {}},
   };
 }
 

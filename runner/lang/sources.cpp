@@ -17,7 +17,8 @@ namespace relight::lang {
 namespace {
 
 Error refused(const char* kind, const std::string& path, std::string why, std::string hint = "") {
-  return Error(ErrorKind::refused, std::string("cannot read the ") + kind, path, std::move(why), std::move(hint));
+  return Error(ErrorKind::refused, std::string("cannot read the ") + kind, path, std::move(why),
+               std::move(hint));
 }
 
 bool is_there(const std::string& path) {
@@ -28,7 +29,8 @@ bool is_there(const std::string& path) {
 bool is_module_name(const std::string& name) {
   bool part_begun = false;
   for (const char c : name) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    const bool letter =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     if (!letter && !(c == '.' && part_begun)) return false;
     part_begun = letter;
   }
@@ -69,13 +71,16 @@ const SourceFile& Sources::module(const std::string& name) {
   const std::string beside = folder_ + "/" + file, shipped = library_ + "/" + file;
   if (is_there(beside)) return read(beside, file, "module");
   if (!library_.empty() && is_there(shipped)) return read(shipped, file, "module");
-  throw Error(ErrorKind::refused, "cannot require \"" + name + "\"", "",
-              "there is no " + file + " beside the runbook" + (library_.empty() ? "" : ", nor in " + library_),
-              "only files beside the runbook, and the library that ships, can be required");
+  throw Error(
+      ErrorKind::refused, "cannot require \"" + name + "\"", "",
+      "there is no " + file + " beside the runbook" + (library_.empty() ? "" : ", nor in " + library_),
+      "only files beside the runbook, and the library that ships, can be required");
 }
 
 const SourceFile& Sources::read(const std::string& path, const std::string& name, const char* kind) {
-  if (whole_) throw refused(kind, name, "it is not among the run's frozen files", "the run's folder was changed by hand");
+  if (whole_)
+    throw refused(kind, name, "it is not among the run's frozen files",
+                  "the run's folder was changed by hand");
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) throw refused(kind, path, std::strerror(errno));
   struct Closer {
@@ -97,7 +102,8 @@ const SourceFile& Sources::read(const std::string& path, const std::string& name
       if (got == 0) break;
     }
     file.bytes.resize(size);
-    if (size > static_cast<std::size_t>(info.st_size)) throw refused(kind, path, "it was written to meanwhile", "try again");
+    if (size > static_cast<std::size_t>(info.st_size))
+      throw refused(kind, path, "it was written to meanwhile", "try again");
   }
   if (static_cast<std::uint64_t>(info.st_size) > size_limit_)
     throw refused(kind, path,
@@ -106,7 +112,8 @@ const SourceFile& Sources::read(const std::string& path, const std::string& name
                   "is it a runbook? data belongs into files that steps read");
   if (file.bytes.compare(0, 4, "\033Lua") == 0)
     throw refused(kind, path, "it is compiled Lua", "give its source");
-  if (file.bytes.find('\0') != std::string::npos) throw refused(kind, path, "it holds NUL bytes: it is no text");
+  if (file.bytes.find('\0') != std::string::npos)
+    throw refused(kind, path, "it holds NUL bytes: it is no text");
   return files_.emplace(name, std::move(file)).first->second;
 }
 
@@ -127,7 +134,8 @@ std::string library_folder() {
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
   if (failed) return "";
   std::filesystem::path folder = program.parent_path();
-  if (const auto shipped = folder.parent_path() / "share/relight/runbooks/lib"; is_there(shipped)) return shipped;
+  if (const auto shipped = folder.parent_path() / "share/relight/runbooks/lib"; is_there(shipped))
+    return shipped;
   // build/relight, build/asan/relight, build/tests/relight-tests
   for (int up = 0; up < 3; ++up) {
     folder = folder.parent_path();

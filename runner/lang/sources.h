@@ -1,5 +1,5 @@
-// The files of one runbook: itself and the modules that it requires, each read once, so that what was evaluated
-// is what is frozen in the run's folder.
+// The files of one runbook: itself and the modules that it requires, each read once, so that what was
+// evaluated is what is frozen in the run's folder.
 #pragma once
 #include <cstddef>
 #include <map>

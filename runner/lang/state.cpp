@@ -16,8 +16,8 @@ std::string place_file(const lua_Debug& info) {
   return info.source[0] == '@' ? info.source + 1 : info.source;
 }
 
-// "rebuild.lua:12: attempt to ..." -> the place and the rest. Lua cuts long file names in its messages, so the
-// place found on the stack stands where the prefix is another function's C position or is cut.
+// "rebuild.lua:12: attempt to ..." -> the place and the rest. Lua cuts long file names in its messages, so
+// the place found on the stack stands where the prefix is another function's C position or is cut.
 std::string without_prefix(const std::string& message, Place& place) {
   const std::size_t colon = message.find(".lua:");
   if (colon == std::string::npos || message.find_first_of(" \n") < colon) return message;

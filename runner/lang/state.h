@@ -24,7 +24,8 @@ struct Limits {
 
 // Thrown by the C++ side of the language; the guard makes a Lua error of it.
 struct Refusal : std::exception {
-  Refusal(std::string what, std::string hint = "") : fault{{}, "", std::move(what), std::move(hint), nullptr} {}
+  Refusal(std::string what, std::string hint = "")
+      : fault{{}, "", std::move(what), std::move(hint), nullptr} {}
   explicit Refusal(RunbookFault told) : fault(std::move(told)) {}
   const char* what() const noexcept override { return fault.what.c_str(); }
   RunbookFault fault;  // without a place: the line that Lua stands at
@@ -73,7 +74,8 @@ void note_line(lua_State* lua);
 void* owner_pointer(lua_State* lua);
 [[noreturn]] void raise_refusal(lua_State* lua, RunbookFault fault);
 
-// Every lua_CFunction of the language is guarded<F>: an exception becomes a Lua error after its scope has closed.
+// Every lua_CFunction of the language is guarded<F>: an exception becomes a Lua error after its scope has
+// closed.
 template <int (*F)(lua_State*)>
 int guarded(lua_State* lua) {
   RunbookFault fault;
@@ -88,7 +90,11 @@ int guarded(lua_State* lua) {
   } catch (const Stopped&) {
     fault = {{}, "", "it was told to stop", "", std::current_exception()};
   } catch (const std::bad_alloc&) {
-    fault = {{}, "", "it needs more memory than it may have", "is there a text or a table that grows without an end?", nullptr};
+    fault = {{},
+             "",
+             "it needs more memory than it may have",
+             "is there a text or a table that grows without an end?",
+             nullptr};
   } catch (const std::exception& error) {
     fault = {{}, "", error.what(), "", nullptr};
   }

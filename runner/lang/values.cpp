@@ -21,16 +21,26 @@ struct Event {
 
 // Everything that Lua can trap. `==` between a text and one of these it cannot: scan.h.
 constexpr Event events[] = {
-    {"__tostring", "turned into a text"}, {"__len", "measured with #"},
-    {"__lt", "compared"},                 {"__le", "compared"},
-    {"__eq", "compared"},                 {"__add", "calculated with"},
-    {"__sub", "calculated with"},         {"__mul", "calculated with"},
-    {"__mod", "calculated with"},         {"__pow", "calculated with"},
-    {"__unm", "calculated with"},         {"__idiv", "calculated with"},
-    {"__band", "calculated with"},        {"__bor", "calculated with"},
-    {"__bxor", "calculated with"},        {"__shl", "calculated with"},
-    {"__shr", "calculated with"},         {"__bnot", "calculated with"},
-    {"__newindex", "written to"},         {"__call", "called"},
+    {"__tostring", "turned into a text"},
+    {"__len", "measured with #"},
+    {"__lt", "compared"},
+    {"__le", "compared"},
+    {"__eq", "compared"},
+    {"__add", "calculated with"},
+    {"__sub", "calculated with"},
+    {"__mul", "calculated with"},
+    {"__mod", "calculated with"},
+    {"__pow", "calculated with"},
+    {"__unm", "calculated with"},
+    {"__idiv", "calculated with"},
+    {"__band", "calculated with"},
+    {"__bor", "calculated with"},
+    {"__bxor", "calculated with"},
+    {"__shl", "calculated with"},
+    {"__shr", "calculated with"},
+    {"__bnot", "calculated with"},
+    {"__newindex", "written to"},
+    {"__call", "called"},
 };
 
 [[noreturn]] void refuse_handle(const StepHandle& handle, const std::string& verb) {
@@ -71,7 +81,7 @@ int index_handle(lua_State* lua) {
   if (!declared) {
     const std::string near = near_name(output, handle.outputs);
     throw Refusal("the step \"" + handle.name + "\" has no output `" + output + "`",
-                  !near.empty()             ? "did you mean `" + near + "`?"
+                  !near.empty()            ? "did you mean `" + near + "`?"
                   : handle.outputs.empty() ? "its type declares no outputs"
                                            : "its outputs are " + sys::join(handle.outputs, ", "));
   }
@@ -114,8 +124,9 @@ void add_parts(lua_State* lua, int index, Json& parts) {
   if (secret_at(lua, index)) refuse_secret("joined with a text");
   const int type = lua_type(lua, index);
   if (type != LUA_TSTRING && type != LUA_TNUMBER)
-    throw Refusal(std::string("a ") + lua_typename(lua, type) + " cannot be joined with a text",
-                  type == LUA_TNIL ? "an input that is not given is nil: ask `if input.NAME then` first" : "");
+    throw Refusal(
+        std::string("a ") + lua_typename(lua, type) + " cannot be joined with a text",
+        type == LUA_TNIL ? "an input that is not given is nil: ask `if input.NAME then` first" : "");
   lua_pushvalue(lua, index);
   std::size_t size = 0;
   const char* text = lua_tolstring(lua, -1, &size);
@@ -225,7 +236,8 @@ int join_paths(lua_State* lua) {
                                : "\"" + std::string(luaL_tolstring(lua, index, nullptr)) + "\"";
   };
   if (left.empty() || right.empty())
-    throw Refusal("a path cannot be joined with the empty text", "leave the `/` out, or write the name that is missing");
+    throw Refusal("a path cannot be joined with the empty text",
+                  "leave the `/` out, or write the name that is missing");
   if (right[0].is_string() && right[0].get<std::string>()[0] == '/')
     throw Refusal("the path " + quoted(2) + " is absolute: it cannot be joined to " + quoted(1),
                   "take the first `/` of the right side away, or join texts with ..");

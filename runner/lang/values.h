@@ -1,5 +1,5 @@
-// The values of the language that plain Lua has not: handles, outputs not yet known, secrets. And the way of a
-// value from Lua to the JSON of a plan (value.h) and back.
+// The values of the language that plain Lua has not: handles, outputs not yet known, secrets. And the way of
+// a value from Lua to the JSON of a plan (value.h) and back.
 #pragma once
 #include <lua.hpp>
 #include <set>
@@ -40,8 +40,8 @@ struct Found {
   std::size_t values = 0;
 };
 
-// The value at `index` as JSON; what cannot stand in a plan is a fault of `field` and null. `as` decides what an
-// empty table is. Functions are faults: the builder takes those that may stand.
+// The value at `index` as JSON; what cannot stand in a plan is a fault of `field` and null. `as` decides what
+// an empty table is. Functions are faults: the builder takes those that may stand.
 Json to_json(lua_State* lua, int index, const std::string& field, FieldType as, Found& found);
 
 }  // namespace relight::lang

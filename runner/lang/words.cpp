@@ -29,11 +29,19 @@ class Approve : public Step {
 const StepType& approve_word() {
   static const StepType type = {
       .name = approve_type,
-      .doc = "Ask a person, and wait for a yes.\n"
-             "No step below starts before the answer. Without a terminal the run ends with 6, and is resumed when the answer "
-             "is there; --yes does not answer.",
+      .doc =
+          "Ask a person, and wait for a yes.\n"
+          "No step below starts before the answer. Without a terminal the run ends with 6, and is resumed "
+          "when the answer "
+          "is there; --yes does not answer.",
       .example = "approve \"fenced\" { prompt = \"Is the old host off, or cut from the network?\" }",
-      .fields = {{"prompt", FieldType::text, true, "", "the question, to be answered with yes", "\"Is the old host off?\"", {}}},
+      .fields = {{"prompt",
+                  FieldType::text,
+                  true,
+                  "",
+                  "the question, to be answered with yes",
+                  "\"Is the old host off?\"",
+                  {}}},
       .outputs = {},
       .in_doubt = InDoubt::again,
       .undo = Undo::whole,
@@ -48,15 +56,23 @@ const StepType& approve_word() {
 const StepType& script_word() {
   static const StepType type = {
       .name = script_type,
-      .doc = "Run a Lua function, with helpers for programs, HTTP, SQL, files, notes and the log.\n"
-             "The function runs in a process of its own, which evaluates the frozen runbook again. It must come to the same end "
-             "when it is run again. ctx.run { ... } runs a program and returns its stdout, ctx.process { argv = ... } gives exit, "
-             "stdout and stderr; ctx.http { url = ... }, ctx.sql(conninfo, sql, parameters), ctx.read_file(path), "
-             "ctx.write_file(path, text, mode), ctx.note(key, value) (durable on return: call it before the effect), "
-             "ctx.notes, ctx.log(text), ctx.encode(value), ctx.decode(json); ctx.params, ctx.secrets and ctx.outputs.STEP.OUTPUT "
-             "hold what the fields below give. The locals of steps that a function names are known in it.",
-      .example = "script \"warm\" { outputs = { \"pages\" },\n"
-                 "  run = function(ctx) return { pages = ctx.http { url = \"http://127.0.0.1:8080/warm\" }.body } end }",
+      .doc =
+          "Run a Lua function, with helpers for programs, HTTP, SQL, files, notes and the log.\n"
+          "The function runs in a process of its own, which evaluates the frozen runbook again. It must come "
+          "to the same end "
+          "when it is run again. ctx.run { ... } runs a program and returns its stdout, ctx.process { argv = "
+          "... } gives exit, "
+          "stdout and stderr; ctx.http { url = ... }, ctx.sql(conninfo, sql, parameters), "
+          "ctx.read_file(path), "
+          "ctx.write_file(path, text, mode), ctx.note(key, value) (durable on return: call it before the "
+          "effect), "
+          "ctx.notes, ctx.log(text), ctx.encode(value), ctx.decode(json); ctx.params, ctx.secrets and "
+          "ctx.outputs.STEP.OUTPUT "
+          "hold what the fields below give. The locals of steps that a function names are known in it.",
+      .example =
+          "script \"warm\" { outputs = { \"pages\" },\n"
+          "  run = function(ctx) return { pages = ctx.http { url = \"http://127.0.0.1:8080/warm\" }.body } "
+          "end }",
       .fields = script_fields(),
       .outputs = {},
       .in_doubt = InDoubt::ask,
