@@ -21,8 +21,10 @@ bool bears(const std::string& path, const std::string& mark) {
 
 }  // namespace
 
-Switch::Switch(Call& call, std::string target)
-    : call_(call), target_(std::move(target)), beside_(call.beside(target_)) {}
+Switch::Switch(Call& call, std::string target, std::string beside)
+    : call_(call),
+      target_(std::move(target)),
+      beside_(beside.empty() ? call.beside(target_) : std::move(beside)) {}
 
 Switch::State Switch::state() const {
   if (bears(target_, new_mark(call_))) return State::switched;

@@ -20,7 +20,8 @@ class Switch {
     switched,  // the new data is the target; the old lies at beside(), unless there was none
   };
 
-  Switch(Call& call, std::string target);
+  // `beside`: another place than call.beside(target), on the same file system; its folder is the caller's.
+  Switch(Call& call, std::string target, std::string beside = "");
 
   const std::string& target() const { return target_; }
   const std::string& beside() const { return beside_; }

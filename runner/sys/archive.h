@@ -52,6 +52,8 @@ struct UnpackOptions {
   // passed on. Called for every entry before it is written; false leaves it out. May change path, link, mode
   // and owner.
   std::function<bool(ArchiveEntry&)> each;
+  // Called with a file's bytes in order, holes as zeros: for a hash other than SHA-256.
+  std::function<void(const ArchiveEntry&, std::string_view)> block = nullptr;
   // Called with a file's SHA-256 (hex) before the tree is synced.
   std::function<void(const ArchiveEntry&, const std::string& sha256)> hashed;
   std::function<void(std::uint64_t files, std::uint64_t bytes)> progress;

@@ -191,8 +191,25 @@ class Pipeline {
 
  private:
   void put(const Piece& piece) {
+    if (options_.block && piece.entry->kind == 'f') tell_block(piece);
     if (hasher_ && piece.entry->kind == 'f') hasher_->put(piece);
     writer_.put(piece);
+  }
+  void tell_block(const Piece& piece) {
+    const auto zeros_up_to = [&](std::uint64_t to) {
+      static const std::string zeros(kPiece, '\0');
+      for (std::uint64_t size; told_ < to; told_ += size) {
+        size = std::min<std::uint64_t>(to - told_, zeros.size());
+        options_.block(*piece.entry, {zeros.data(), static_cast<std::size_t>(size)});
+      }
+    };
+    if (piece.first) told_ = 0;
+    if (piece.bytes) {
+      zeros_up_to(piece.at);
+      options_.block(*piece.entry, *piece.bytes);
+      told_ += piece.bytes->size();
+    }
+    if (piece.last) zeros_up_to(piece.entry->size);
   }
   void look() {
     if (options_.stop && options_.stop())
@@ -204,6 +221,7 @@ class Pipeline {
   const std::string folder_;
   const UnpackOptions& options_;
   Unpacked done_;
+  std::uint64_t told_ = 0;  // of the file at hand, by `block`
   Hashes hashes_;
   TreeWriter tree_;
   Consumer writer_;  // after what its thread uses: gone before it

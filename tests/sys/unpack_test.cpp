@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <map>
+#include <optional>
 
 #include "runner/sys/archive.h"
 #include "runner/sys/digest.h"
@@ -275,13 +276,18 @@ TEST_CASE("holes stay holes, and hash as zeros") {
   REQUIRE(std::system(("tar -C " + from + " --sparse --format=pax -cf " + bench.archive + " .").c_str()) ==
           0);
   std::string seen;
-  const UnpackOptions options{.each = {},
-                              .hashed = [&](const ArchiveEntry&, const std::string& hex) { seen += hex; },
-                              .progress = {},
-                              .stop = {}};
+  std::optional<Sha256> blocks(std::in_place);
+  const UnpackOptions options{
+      .each = {},
+      .block = [&](const ArchiveEntry&, std::string_view bytes) { blocks->add(bytes); },
+      .hashed = [&](const ArchiveEntry&, const std::string& hex) { seen += hex; },
+      .progress = {},
+      .stop = {}};
   struct stat info;
   unpack(bench.archive, bench.into, options);
   CHECK(seen == hash);
+  CHECK(blocks->hex() == hash);
+  blocks.emplace();
   REQUIRE(::stat((bench.into + "/hole").c_str(), &info) == 0);
   CHECK(info.st_size == 16 << 20);
   CHECK(info.st_blocks * 512 < 1 << 20);
@@ -289,6 +295,7 @@ TEST_CASE("holes stay holes, and hash as zeros") {
   make_folders(bench.into);
   copy_checked(from, bench.into, options);
   CHECK(seen == hash + hash);
+  CHECK(blocks->hex() == hash);
   REQUIRE(::stat((bench.into + "/hole").c_str(), &info) == 0);
   CHECK(info.st_blocks * 512 < 1 << 20);
   CHECK(sha256_file(bench.into + "/hole") == hash);

@@ -1,0 +1,244 @@
+#include "steps/postgres/lib/archive.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "runner/sys/error.h"
+#include "runner/sys/files.h"
+#include "runner/sys/process.h"
+#include "runner/sys/text.h"
+#include "steps/postgres/lib/settings.h"
+
+namespace relight::postgres {
+
+namespace {
+
+bool is_segment_name(const std::string& name) {
+  return name.size() == 24 && name.find_first_not_of("0123456789ABCDEF") == std::string::npos;
+}
+
+bool take_suffix(std::string& name, const std::string& suffix) {
+  if (name.size() <= suffix.size() || name.compare(name.size() - suffix.size(), suffix.size(), suffix) != 0)
+    return false;
+  name.resize(name.size() - suffix.size());
+  return true;
+}
+
+// "0000000100000000000000A4.gz.partial" -> the name of the segment, how it is packed, whether it is whole.
+bool take_apart(std::string& name, ArchivedFile& file) {
+  file.partial = take_suffix(name, ".partial");
+  for (const char* packing : {".gz", ".zst", ".lz4"})
+    if (take_suffix(name, packing)) file.packing = packing;
+  if (!file.partial) file.partial = take_suffix(name, ".partial");
+  return is_segment_name(name) || (parse_history_name(name) && !file.partial);
+}
+
+std::string head_of_file(const std::string& path, std::size_t size) {
+  const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) throw system_error(errno, "cannot read", path);
+  std::string bytes(size, '\0');
+  const ssize_t got = read(file.get(), bytes.data(), size);
+  if (got < 0) throw system_error(errno, "cannot read", path);
+  bytes.resize(static_cast<std::size_t>(got));
+  return bytes;
+}
+
+}  // namespace
+
+WalArchive::WalArchive(const std::vector<std::string>& folders, std::vector<Problem>& problems) {
+  for (const std::string& folder : folders) {
+    if (!sys::is_folder(folder)) {
+      problems.push_back({"cannot read the WAL archive", folder,
+                          sys::exists(folder) ? "it is no folder" : "nothing is there",
+                          "check the path; is the archive's disk mounted?"});
+      continue;
+    }
+    try {
+      sys::walk(folder, [&](const sys::Entry& entry) {
+        if (entry.kind == 'd' || entry.path.find('/') != std::string::npos) return;
+        ArchivedFile file;
+        std::string name = entry.path;
+        if (!take_apart(name, file)) return;
+        file.path = folder + "/" + entry.path;
+        file.size = entry.size;
+        const auto there = files_.find(name);
+        if (there == files_.end()) {
+          files_.emplace(name, file);
+        } else if (parse_history_name(name)) {
+          if (file.packing.empty() && there->second.packing.empty() &&
+              sys::read_file(file.path) != sys::read_file(there->second.path))
+            problems.push_back({"two archives tell one timeline differently", name,
+                                there->second.path + " and " + file.path + " differ",
+                                "name only the archive whose timeline is to be recovered"});
+        } else if (there->second.partial && !file.partial) {
+          there->second = file;
+        }
+      });
+    } catch (const Error& error) {
+      problems.push_back({error.failed, error.on, error.why, "let the step's user read it"});
+    }
+  }
+}
+
+const ArchivedFile* WalArchive::find(const std::string& name) const {
+  const auto found = files_.find(name);
+  return found == files_.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> WalArchive::packings() const {
+  std::set<std::string> found;
+  for (const auto& [name, file] : files_)
+    if (!file.packing.empty()) found.insert(file.packing);
+  return {found.begin(), found.end()};
+}
+
+Path WalArchive::path_from(Timeline timeline, Lsn start, Lsn end, std::optional<Timeline> wanted) const {
+  Path best = path_without_history(timeline);
+  bool wanted_found = !wanted || *wanted == timeline;
+  if (const ArchivedFile* own = find(history_name(timeline)); own != nullptr && own->packing.empty())
+    best = parse_history(timeline, sys::read_file(own->path), own->path);
+  for (const auto& [name, file] : files_) {
+    const auto candidate = parse_history_name(name);
+    if (!candidate || *candidate <= timeline || (wanted && *wanted != *candidate)) continue;
+    if (!file.packing.empty())
+      throw Error(ErrorKind::refused, "cannot read the timeline history", file.path, "it is compressed",
+                  "unpack the *.history files of the archive");
+    const Path path = parse_history(*candidate, sys::read_file(file.path), file.path);
+    if (!leads_on(path, timeline, start, end)) {
+      if (wanted)
+        throw Error(
+            ErrorKind::refused, "this timeline does not lead on from the base backup", name,
+            "it left timeline " + std::to_string(timeline) + " before the backup's end, " + show_lsn(end),
+            "name an older base backup, or another timeline");
+      continue;
+    }
+    best = path;  // the names are sorted: the newest comes last
+    wanted_found = true;
+  }
+  if (!wanted_found)
+    throw Error(ErrorKind::refused, "the timeline is not in the archive", history_name(*wanted),
+                "there is no such file",
+                "name a timeline that the archive has a history of, or none for the newest");
+  return best;
+}
+
+std::string SegmentRun::name_of(Lsn lsn) const {
+  const std::uint64_t number = number_of(lsn);
+  if (number < first || number - first >= names.size()) return missing;
+  return names[number - first];
+}
+
+SegmentRun run_from(const WalArchive& archive, const Path& path, Lsn start, std::uint64_t segment_size) {
+  SegmentRun run;
+  run.segment_size = segment_size;
+  run.first = start / segment_size;
+  std::uint64_t number = run.first;
+  for (;; ++number) {
+    const Lsn begin = number * segment_size, end = begin + segment_size;
+    // As the server chooses: of the timelines that have a part in this segment, the newest that has a file.
+    const Stretch* used = nullptr;
+    for (const Stretch& stretch : path)
+      if (stretch.begin < end && stretch.end > begin && stretch.end > stretch.begin &&
+          archive.find(show_segment(stretch.timeline, number, segment_size)) != nullptr)
+        used = &stretch;
+    const Timeline last = timeline_at(path, end - 1);
+    if (used == nullptr) {
+      run.missing = show_segment(last, number, segment_size);
+      break;
+    }
+    run.names.push_back(show_segment(used->timeline, number, segment_size));
+    run.end = end;
+    if (used->timeline != last) {  // the next timeline's own copy of this segment is not there
+      run.end = used->end;
+      run.missing = show_segment(last, number, segment_size);
+      break;
+    }
+  }
+  for (const auto& [name, file] : archive.files()) {
+    const auto segment = is_segment_name(name) ? parse_segment(name, segment_size) : std::nullopt;
+    if (!segment || segment->number <= number) continue;
+    const Lsn begin = segment->number * segment_size;
+    for (const Stretch& stretch : path)
+      if (stretch.timeline == segment->timeline && stretch.begin < begin + segment_size &&
+          stretch.end > begin)
+        run.more_after = true;
+  }
+  return run;
+}
+
+void lay_out(const WalArchive& archive, const std::vector<Handed>& files, const std::string& folder) {
+  const std::string work = folder + "/" + work_folder, links = work + "/archive";
+  sys::remove_tree(links);
+  sys::make_folders(links, 0700);
+  const auto link = [&](const std::string& name, const ArchivedFile& file) {
+    const std::string path = links + "/" + name + file.packing;
+    if (symlink(sys::absolute(file.path).c_str(), path.c_str()) != 0)
+      throw system_error(errno, "cannot link an archived file", path);
+  };
+  for (const Handed& handed : files)
+    if (const ArchivedFile* file = archive.find(handed.file)) link(handed.as, *file);
+  for (const auto& [name, file] : archive.files())
+    if (parse_history_name(name)) link(name, file);
+  sys::write_file(work + "/restore-wal", restore_program(), 0600);
+}
+
+void hand_out(const std::string& folder, const std::string& name, const std::string& to,
+              const std::function<bool()>& stop) {
+  sys::Command command;
+  command.argv = {"/bin/sh", folder + "/" + work_folder + "/restore-wal", name, to};
+  command.stop = stop;
+  const sys::Result result = sys::run(command);
+  if (result.stopped) throw Error(ErrorKind::transient, "cannot read the WAL archive", name, "told to stop");
+  if (!result.ok())
+    throw Error(ErrorKind::permanent, "cannot read the archived WAL segment", name,
+                sys::trim(result.err_tail), "take the file from another copy of the archive");
+}
+
+std::string wrong_with_segment(const std::string& file, const SegmentName& name, std::uint64_t segment_size,
+                               const std::string& system_identifier) {
+  struct stat status {};
+  if (stat(file.c_str(), &status) != 0) return "it cannot be read";
+  if (static_cast<std::uint64_t>(status.st_size) != segment_size)
+    return "it has " + std::to_string(status.st_size) + " bytes instead of " + std::to_string(segment_size);
+  const auto header = parse_segment_header(head_of_file(file, 40));
+  if (!header) return "it does not begin with a WAL page";
+  if (header->segment_size != segment_size)
+    return "it says that a segment has " + std::to_string(header->segment_size) + " bytes";
+  if (header->address != name.number * segment_size)
+    return "it holds the WAL at " + show_lsn(header->address);
+  if (!system_identifier.empty() && std::to_string(header->system_identifier) != system_identifier)
+    return "it is of another cluster: system identifier " + std::to_string(header->system_identifier) +
+           " instead of " + system_identifier;
+  // A segment at the fork holds pages of the timeline before it.
+  if (header->timeline > name.timeline) return "it holds timeline " + std::to_string(header->timeline);
+  return "";
+}
+
+std::optional<SegmentHeader> header_of(const WalArchive& archive, const std::string& name,
+                                       const std::string& scratch) {
+  const ArchivedFile* file = archive.find(name);
+  if (file == nullptr) return std::nullopt;
+  if (file->packing.empty()) return parse_segment_header(head_of_file(file->path, 40));
+  const std::string decoded = scratch + "/" + name;
+  lay_out(archive, {{name, name}}, scratch);
+  hand_out(scratch, name, decoded, {});
+  const auto header = parse_segment_header(head_of_file(decoded, 40));
+  sys::remove_file(decoded);
+  return header;
+}
+
+std::vector<std::string> missing_decoders(const std::vector<std::string>& packings) {
+  static const std::map<std::string, std::string> programs = {
+      {".gz", "gzip"}, {".zst", "zstd"}, {".lz4", "lz4"}};
+  std::vector<std::string> missing;
+  for (const std::string& packing : packings)
+    if (const std::string& program = programs.at(packing); sys::find_program(program).empty())
+      missing.push_back(program);
+  return missing;
+}
+
+}  // namespace relight::postgres

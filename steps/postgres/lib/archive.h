@@ -1,0 +1,79 @@
+// The WAL archive: which segments and histories lie where, and the run of them that leads from a base
+// backup onwards.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runner/step/step.h"
+#include "steps/postgres/lib/wal.h"
+
+namespace relight::postgres {
+
+struct ArchivedFile {
+  std::string path;
+  std::string packing;   // "" ".gz" ".zst" ".lz4": how the server's copy is to be decoded
+  bool partial = false;  // of pg_receivewal, or of the end of a timeline: the rest of it is zeros
+  std::uint64_t size = 0;
+};
+
+class WalArchive {
+ public:
+  // Reads the names in the folders, earlier ones first where two hold the same. A folder that cannot be read,
+  // or two histories of one timeline that differ, is a problem.
+  WalArchive(const std::vector<std::string>& folders, std::vector<Problem>& problems);
+
+  const ArchivedFile* find(const std::string& name) const;  // "000000010000000000000002", "00000002.history"
+  std::vector<std::string> packings() const;                // those in use
+  const std::map<std::string, ArchivedFile>& files() const { return files_; }
+
+  // The path of the newest timeline that leads on from the backup, or of `wanted`. Histories that cannot be
+  // read, or a wanted timeline that does not lead on, are refused Errors.
+  Path path_from(Timeline timeline, Lsn start, Lsn end, std::optional<Timeline> wanted) const;
+
+ private:
+  std::map<std::string, ArchivedFile> files_;
+};
+
+// The unbroken run of segments along a path from a position onwards.
+struct SegmentRun {
+  std::uint64_t segment_size = default_segment_size;
+  std::uint64_t first = 0;             // number of the first segment
+  std::vector<std::string> names;      // of the files in use, from the first on
+  Lsn end = 0;                         // what follows the last of them
+  std::string missing;                 // the first segment that is not there
+  bool more_after = false;             // and later ones are: a gap
+  std::string name_of(Lsn lsn) const;  // of the file that holds a position
+  std::uint64_t number_of(Lsn lsn) const { return lsn / segment_size; }
+};
+SegmentRun run_from(const WalArchive& archive, const Path& path, Lsn start, std::uint64_t segment_size);
+
+// An archived file and the name under which it is handed out: a segment in which the timeline forks is read
+// from the later timeline's file also by a server that is to stay on the earlier one.
+struct Handed {
+  std::string as, file;
+};
+
+// Links the archived files (and every history) into FOLDER/relight.work/archive and writes the program that
+// hands them out: what a restore_command and the walk both use.
+void lay_out(const WalArchive& archive, const std::vector<Handed>& files, const std::string& folder);
+
+// Hands out one file by that program, decoded, as `to`. An Error names it when it cannot be read.
+void hand_out(const std::string& folder, const std::string& name, const std::string& to,
+              const std::function<bool()>& stop);
+
+// The first bytes of a segment and its size against what it must be: nothing, or why not.
+std::string wrong_with_segment(const std::string& file, const SegmentName& name, std::uint64_t segment_size,
+                               const std::string& system_identifier);
+
+// The header of one archived segment, decoded in the folder `scratch` where need be; nothing: it is none.
+std::optional<SegmentHeader> header_of(const WalArchive& archive, const std::string& name,
+                                       const std::string& scratch);
+
+// Programs that decode these packings and are not installed.
+std::vector<std::string> missing_decoders(const std::vector<std::string>& packings);
+
+}  // namespace relight::postgres

@@ -1,0 +1,67 @@
+// Where a recovery stops, as asked, and the search for it in the records of the WAL.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "runner/sys/text.h"
+#include "steps/postgres/lib/control.h"
+#include "steps/postgres/lib/wal.h"
+
+namespace relight::postgres {
+
+struct Moment {
+  enum class Kind { latest, time, lsn, xid, name } kind = Kind::latest;
+  std::string text;  // as asked
+  sys::Time time;
+  Lsn lsn = 0;
+  std::uint32_t xid = 0;
+  std::string name;
+};
+Moment parse_moment(const std::string& text);  // the schema has checked it; else a refused Error
+
+// One line of pg_waldump.
+struct WalRecord {
+  std::string manager;  // "Transaction" "XLOG"
+  std::uint32_t xid = 0;
+  Lsn lsn = 0;
+  Lsn previous = 0;  // where the record before it begins
+  std::string text;  // "COMMIT 2026-11-21 10:58:01.016759 UTC"
+};
+std::optional<WalRecord> parse_record(const std::string& line);  // nothing: another line
+
+// The end of a transaction, in that record.
+struct TransactionEnd {
+  bool commit = false;
+  std::uint32_t xid = 0;
+  sys::Time time;
+};
+std::optional<TransactionEnd> transaction_end(const WalRecord& record);
+
+// Sees the Transaction and XLOG records in their order and finds where to stop. For `latest` and a position
+// all of them are seen, up to the position.
+class MomentSearch {
+ public:
+  explicit MomentSearch(const Moment& moment) : moment_(moment) {}
+
+  bool see(const WalRecord& record);  // true: no further record matters
+
+  // A time, a transaction or a name, once found.
+  struct Found {
+    Lsn lsn = 0;
+    bool inclusive = true;
+    Lsn previous = 0;  // where the record before it begins
+  };
+  const std::optional<Found>& found() const { return found_; }
+  std::optional<sys::Time> first_commit, last_commit;  // of what was seen before the stop
+  std::optional<sys::Time> last_end;                   // of a commit or an abort: what the server tells
+  std::optional<Lsn> before_minimal;                   // the record before one that says wal_level=minimal
+  Demands raised;                                      // by changes of settings on the way
+
+ private:
+  void take(const TransactionEnd& end);
+  const Moment moment_;
+  std::optional<Found> found_;
+};
+
+}  // namespace relight::postgres

@@ -1,0 +1,53 @@
+// The quiet server: PostgreSQL on a data directory that nobody else uses yet, as this step's own child.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runner/step/call.h"
+#include "runner/sys/sql.h"
+#include "steps/postgres/lib/programs.h"
+#include "steps/postgres/lib/wal.h"
+
+namespace relight::postgres {
+
+// The pid of the server that runs on a data directory, by its postmaster.pid.
+std::optional<int> running_server(const std::string& data_folder);
+
+// Ends every process of an earlier attempt that still works in the folder, the server first, and waits for
+// them. A needs_person Error names one that cannot be ended.
+void end_left_behind(const std::string& folder);
+
+class QuietServer {
+ public:
+  // Starts it with FOLDER/relight.work/postgresql.conf. Its log lines go to the step's log.
+  QuietServer(const Programs& programs, const std::string& data_folder, Call& call);
+  ~QuietServer();  // ends it, at once, where stop() was not called
+  QuietServer(const QuietServer&) = delete;
+
+  // By the private socket; not there yet: a transient Error.
+  sys::Sql connect(const std::string& database, const std::string& role);
+
+  // Waits until it takes connections, and, where it recovers, until it has paused or, when nobody could have
+  // looked at a pause, has gone on by itself. `segments`: for the progress.
+  enum class Found { paused, open };
+  Found await(const std::string& role, std::size_t segments);
+
+  void promote(const std::string& role);  // from the pause; returns when it takes writes
+  void stop();                            // cleanly: a permanent Error when it ended otherwise
+
+  // From its log: the highest timeline of which it read a segment, and when the last transaction ended.
+  Timeline timeline_read() const;
+  std::string last_completed() const;
+
+ private:
+  void drain();  // log lines that have come
+  [[noreturn]] void ended_by_itself();
+  bool ended() const;
+
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace relight::postgres

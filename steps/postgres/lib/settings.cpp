@@ -1,0 +1,123 @@
+#include "steps/postgres/lib/settings.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "runner/sys/text.h"
+
+namespace relight::postgres {
+
+Settings quiet_settings(int major, const Demands& demands, const std::string& data) {
+  const std::string work = data + "/" + work_folder;
+  Settings settings = {
+      {"data_directory", data},
+      {"hba_file", work + "/pg_hba.conf"},
+      {"ident_file", work + "/pg_ident.conf"},
+      // Nobody reaches it.
+      {"listen_addresses", ""},
+      {"port", "5432"},
+      {"unix_socket_directories", work_folder},
+      {"unix_socket_permissions", "0700"},
+      {"ssl", "off"},
+      {"bonjour", "off"},
+      // It reaches nobody, and does nothing of its own accord.
+      {"archive_mode", "off"},
+      {"archive_command", ""},
+      {"primary_conninfo", ""},
+      {"primary_slot_name", ""},
+      {"max_logical_replication_workers", "0"},
+      {"shared_preload_libraries", ""},
+      {"session_preload_libraries", ""},
+      {"local_preload_libraries", ""},
+      {"autovacuum", "off"},
+      {"jit", "off"},
+      // What the WAL was written with: a lower value is FATAL, or loses what the primary had.
+      {"wal_level", demands.wal_level == "logical" ? "logical" : "replica"},
+      {"max_connections", std::to_string(demands.max_connections)},
+      {"max_worker_processes", std::to_string(demands.max_worker_processes)},
+      {"max_wal_senders", std::to_string(demands.max_wal_senders)},
+      {"max_prepared_transactions", std::to_string(demands.max_prepared_transactions)},
+      {"max_locks_per_transaction", std::to_string(demands.max_locks_per_transaction)},
+      {"track_commit_timestamp", demands.track_commit_timestamp ? "on" : "off"},
+      {"hot_standby", "on"},
+      // Works without /dev/shm, as in a chroot.
+      {"dynamic_shared_memory_type", "sysv"},
+      {"restart_after_crash", "off"},
+      {"logging_collector", "off"},
+      {"log_destination", "stderr"},
+      {"log_line_prefix", "%m [%p] "},
+      {"log_min_messages", "warning"},
+      {"log_timezone", "UTC"},
+      {"timezone", "UTC"},
+      {"lc_messages", "C"},
+      {"cluster_name", "relight"},
+  };
+  // The unpacker has synced the tree: a sync of every file by itself took seconds.
+  if (major >= 14) settings.emplace_back("recovery_init_sync_method", "syncfs");
+  if (major >= 17) settings.emplace_back("event_triggers", "off");
+  return settings;
+}
+
+Settings recovery_settings(const Stop& stop) {
+  return {
+      {"restore_command", std::string("sh ") + work_folder + "/restore-wal %f %p"},
+      {"recovery_target_lsn", show_lsn(stop.lsn)},
+      {"recovery_target_inclusive", stop.inclusive ? "on" : "off"},
+      {"recovery_target_timeline", std::to_string(stop.timeline)},
+      {"recovery_target_action", "pause"},
+  };
+}
+
+std::string single_quoted(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') quoted += c;
+    quoted += c;
+  }
+  return quoted + "'";
+}
+
+std::string config_text(const Settings& settings) {
+  std::string text;
+  for (const auto& [name, value] : settings) text += name + " = " + single_quoted(value) + "\n";
+  return text;
+}
+
+std::string without_recovery_settings(const std::string& auto_conf) {
+  static constexpr std::array<std::string_view, 7> names = {
+      "restore_command",   "recovery_end_command", "archive_cleanup_command", "primary_conninfo",
+      "primary_slot_name", "promote_trigger_file", "recovery_min_apply_delay"};
+  std::string text;
+  const std::vector<std::string> lines = sys::split(auto_conf, '\n');
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    if (i + 1 == lines.size() && lines[i].empty()) break;  // what follows the last newline
+    std::string name = sys::trim(lines[i]);
+    name = name.substr(0, name.find_first_of(" \t="));
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    const bool steers =
+        name.rfind("recovery_target", 0) == 0 || std::find(names.begin(), names.end(), name) != names.end();
+    text += (steers ? "# put out of force by relight: " : "") + lines[i] + "\n";
+  }
+  return text;
+}
+
+std::string quiet_hba() {
+  // The socket lies in a folder of mode 0700, so that only the server's own user comes this far.
+  return "local all all trust\n";
+}
+
+std::string restore_program() {
+  return R"(# relight: hands the server the archived file $1 as $2. What it may have is linked in the folder `archive`.
+cd -- "$(dirname -- "$0")/.." || exit 200
+from=relight.work/archive/$1
+if   [ -L "$from" ];     then cp -- "$from" "$2" || exit 200
+elif [ -L "$from.gz" ];  then gzip -dc  <"$from.gz"  >"$2" || exit 200
+elif [ -L "$from.zst" ]; then zstd -dcq <"$from.zst" >"$2" || exit 200
+elif [ -L "$from.lz4" ]; then lz4  -dcq <"$from.lz4" >"$2" || exit 200
+else exit 1
+fi
+)";
+}
+
+}  // namespace relight::postgres

@@ -1,0 +1,314 @@
+#include "steps/postgres/lib/survey.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "runner/sys/error.h"
+#include "runner/sys/files.h"
+#include "steps/postgres/lib/config.h"
+#include "steps/postgres/lib/server.h"
+
+namespace relight::postgres {
+
+namespace {
+
+class Look {
+ public:
+  Look(const Wish& wish, const SurveyOptions& options) : wish_(wish), options_(options) {}
+
+  Survey whole() {
+    look_at_target();
+    if (look_at_base()) {
+      look_at_tablespaces();
+      look_at_config();
+      look_at_wal();
+      count_space();
+    }
+    return std::move(found_);
+  }
+
+ private:
+  void problem(const Error& error) {
+    if (error.kind == ErrorKind::transient) throw Error(error);
+    found_.problems.push_back({error.failed, error.on, error.why, error.hint});
+  }
+  void problem(std::string what, std::string on, std::string why, std::string hint) {
+    found_.problems.push_back({std::move(what), std::move(on), std::move(why), std::move(hint)});
+  }
+  void not_yet(std::string why) {
+    if (found_.unknown.empty()) found_.unknown = std::move(why);
+  }
+
+  void look_at_target();
+  bool look_at_base();
+  void look_at_tablespaces();
+  void look_at_config();
+  void look_at_wal();
+  void count_space();
+  bool writable_parent(const std::string& path, const std::string& hint);
+  std::string system_identifier();
+
+  const Wish& wish_;
+  const SurveyOptions& options_;
+  const sys::TempFolder scratch_;
+  Survey found_;
+};
+
+// Can the step's user make something beside `path`? A missing parent is made, below one that is there.
+bool Look::writable_parent(const std::string& path, const std::string& hint) {
+  std::string parent = sys::parent_of(path);
+  while (!sys::exists(parent) && parent != "/") parent = sys::parent_of(parent);
+  if (sys::is_folder(parent) && access(parent.c_str(), W_OK | X_OK) == 0) return true;
+  problem("cannot write beside the target", path, parent + " is not writable for " + sys::current_user().name,
+          hint);
+  return false;
+}
+
+void Look::look_at_target() {
+  const std::string& data = wish_.data;
+  if (geteuid() == 0)
+    problem("PostgreSQL does not run as root", data, "this step would run as root",
+            "write as = \"postgres\"");
+  writable_parent(data, "make its parent folder the user's own, as Debian's packages do");
+  try {
+    found_.there = look_at(data);
+    found_.server = running_server(data);
+  } catch (const Error& error) {
+    return problem(error);
+  }
+  if (found_.server) {
+    found_.hints.push_back("a server runs on " + data + " (pid " + std::to_string(*found_.server) +
+                           "): stop it in a step before this one, with service.stop");
+    not_yet("a server still runs on " + data);
+  }
+  std::string why;
+  if (sys::exists(data) && !sys::can_exchange(data, &why))
+    problem("the data directory cannot be exchanged", data, why,
+            "recover into a folder below it, or free the name: mv its content away and unmount it");
+  switch (found_.there.kind) {
+    case ClusterThere::Kind::absent:
+    case ClusterThere::Kind::empty_folder:
+      break;
+    case ClusterThere::Kind::empty_cluster:
+      found_.hints.push_back("an empty cluster lies at " + data + ": it is exchanged for the recovered one");
+      break;
+    case ClusterThere::Kind::cluster:
+      if (!wish_.replace)
+        problem("a cluster with data is in the way", data, "it holds tables or databases",
+                "write replace = true to put it aside, or name another folder");
+      break;
+    case ClusterThere::Kind::other:
+      problem("something else is in the way", data, "it is not empty, and no cluster",
+              "move it away yourself, or name another folder");
+      break;
+  }
+}
+
+bool Look::look_at_base() {
+  try {
+    found_.base = open_base(wish_.base);
+    check_base(*found_.base, options_.every_byte, found_.problems, found_.hints, options_.stop);
+  } catch (const Error& error) {
+    problem(error);
+    return false;
+  }
+  const int major = found_.base->major;
+  if (wish_.version && *wish_.version != major)
+    problem(
+        "the base backup is of another version", wish_.base,
+        "it was made by PostgreSQL " + std::to_string(major) + ", and the runbook says " +
+            std::to_string(*wish_.version),
+        "write version = " + std::to_string(major) + ": data directories are read by their own version only");
+  found_.programs = Programs::find(major);
+  std::string missing;
+  if (!found_.programs) {
+    missing = "PostgreSQL " + std::to_string(major);
+  } else {
+    for (const char* name : {"postgres", "pg_ctl", "pg_controldata", "pg_waldump"})
+      if (!found_.programs->has(name)) missing = name;
+  }
+  if (!missing.empty()) {
+    not_yet(missing + " is not installed");
+    found_.hints.push_back(missing +
+                           " is not installed: the WAL is checked when it is; install the package " +
+                           package_of(major) + " in a step before this one");
+    if (found_.programs && !found_.programs->has("pg_waldump")) found_.programs.reset();
+  }
+  return true;
+}
+
+void Look::look_at_tablespaces() {
+  for (const BasePart& part : found_.base->parts) {
+    if (part.oid.empty()) continue;
+    NewTablespace fresh{part.oid, part.location, ""};
+    for (const std::string& key : {part.oid, part.location})
+      if (const auto told = wish_.tablespaces.find(key); told != wish_.tablespaces.end())
+        fresh.folder = told->second;
+    if (fresh.folder.empty()) {
+      // Beside the old, and not one name longer at every recovery.
+      const std::size_t earlier = part.location.find(".relight-");
+      fresh.folder = part.location.substr(0, earlier) + ".relight-" + options_.run;
+    }
+    const std::string hint =
+        "name a folder for it: tablespaces = { [\"" + part.location + "\"] = \"/a/folder\" }";
+    bool used = false;
+    if (sys::is_folder(fresh.folder))
+      sys::walk(fresh.folder, [&](const sys::Entry&) { used = true; });
+    else
+      used = sys::exists(fresh.folder);
+    if (used)
+      problem("a tablespace's new folder is in use", fresh.folder, "it is not empty", hint);
+    else if (sys::is_folder(fresh.folder) && access(fresh.folder.c_str(), W_OK | X_OK) != 0)
+      problem("a tablespace's new folder cannot be used", fresh.folder,
+              "it is not writable for " + sys::current_user().name, "make it the user's own");
+    else if (!sys::exists(fresh.folder))
+      writable_parent(fresh.folder, hint);
+    found_.hints.push_back("the tablespace at " + fresh.was + " is made anew in " + fresh.folder +
+                           ", and stays there");
+    found_.tablespaces.push_back(fresh);
+  }
+  for (const auto& [key, folder] : wish_.tablespaces) {
+    const bool known =
+        std::any_of(found_.tablespaces.begin(), found_.tablespaces.end(),
+                    [&, &name = key](const NewTablespace& t) { return t.oid == name || t.was == name; });
+    if (!known)
+      problem("the base backup has no such tablespace", key, "it was to be made in " + folder,
+              "name the old location, or the OID, of one that it has");
+  }
+}
+
+void Look::look_at_config() {
+  if (wish_.config.empty()) return;
+  try {
+    if (wish_.config_into.empty())
+      throw Error(ErrorKind::refused, "cannot tell where the configuration goes", wish_.data,
+                  "it is not named as Debian names its clusters",
+                  "write config_into = \"/etc/postgresql/V/NAME\"");
+    found_.config_from = find_config(wish_.config, wish_.config_into);
+    std::string why;
+    if (sys::exists(wish_.config_into) && !sys::can_exchange(wish_.config_into, &why))
+      problem("the configuration folder cannot be exchanged", wish_.config_into, why,
+              "recover it elsewhere: config_into");
+    writable_parent(wish_.config_into, "make its parent folder the user's own, as Debian's packages do");
+    if (found_.programs && geteuid() != 0)
+      check_config(*found_.programs, found_.config_from, wish_.data, found_.problems, found_.hints);
+  } catch (const Error& error) {
+    problem(error);
+  }
+}
+
+std::string Look::system_identifier() {
+  const BaseBackup& base = *found_.base;
+  if (!base.manifest.system_identifier.empty()) return base.manifest.system_identifier;
+  // In a tar it comes last: the first segment, which came with the backup or is named by it, stands for it
+  // until then.
+  if (base.data().archive || !found_.programs) return "";
+  return read_control(*found_.programs, base.path).system_identifier;
+}
+
+void Look::look_at_wal() {
+  try {
+    const BaseBackup& base = *found_.base;
+    const std::string& scratch = scratch_.path();
+    const WalArchive archive = open_archive(wish_, base, scratch, found_.problems);
+    for (const std::string& program : missing_decoders(archive.packings())) {
+      not_yet(program + " is not installed");
+      found_.hints.push_back(program + " is not installed, and the WAL archive needs it");
+      return;
+    }
+    const Manifest& manifest = base.manifest;
+    if (archive.find(base.label_segment) == nullptr)
+      return problem("a WAL segment is missing", base.label_segment, "the base backup begins in it",
+                     "name the archive that holds it; without it the backup cannot be made consistent");
+    const auto header = header_of(archive, base.label_segment, scratch);
+    if (!header || !is_segment_size(header->segment_size))
+      return problem("a WAL segment is damaged", base.label_segment, "it does not begin with a WAL page",
+                     "take it from another copy of the archive");
+    found_.segment_size = header->segment_size;
+    std::string system = system_identifier();
+    const Path path = archive.path_from(manifest.timeline, manifest.start, manifest.end, wish_.timeline);
+    if (!found_.programs) return;
+    WalkAnswer answer = walk_wal({.archive = archive,
+                                  .programs = *found_.programs,
+                                  .moment = wish_.moment,
+                                  .path = path,
+                                  .start = manifest.start,
+                                  .backup_end = manifest.end,
+                                  .backup_started = manifest.started(),
+                                  .segment_size = found_.segment_size,
+                                  .system_identifier = system,
+                                  .scratch = scratch,
+                                  .stop = options_.stop,
+                                  .progress = options_.progress});
+    found_.problems.insert(found_.problems.end(), answer.problems.begin(), answer.problems.end());
+    found_.hints.insert(found_.hints.end(), answer.hints.begin(), answer.hints.end());
+    found_.target = std::move(answer.target);
+  } catch (const Error& error) {
+    problem(error);
+  }
+}
+
+void Look::count_space() {
+  // The server keeps about a checkpoint's worth of WAL (max_wal_size, 1 GB) while it replays.
+  const std::uint64_t replayed = found_.target ? found_.target->segments.size() * found_.segment_size : 0;
+  for (const BasePart& part : found_.base->parts) {
+    std::string place = sys::parent_of(wish_.data);
+    std::uint64_t bytes = found_.base->bytes_of(part);
+    for (const NewTablespace& tablespace : found_.tablespaces)
+      if (tablespace.oid == part.oid) place = sys::parent_of(tablespace.folder);
+    if (part.oid.empty()) bytes += std::min<std::uint64_t>(replayed, 1u << 30) + 2 * found_.segment_size;
+    found_.space[place] += bytes;
+  }
+}
+
+}  // namespace
+
+Wish read_wish(const Params& params, Call& call) {
+  Wish wish;
+  wish.base = call.place(params.text("base"));
+  for (const std::string& folder : params.list("wal")) wish.wal.push_back(call.place(folder));
+  wish.moment = parse_moment(params.text("to"));
+  if (params.has("lost_at")) wish.lost_at = sys::parse_time(params.text("lost_at"));
+  wish.data = sys::absolute(call.place(params.text("data")));
+  std::error_code none;
+  if (sys::exists(wish.data)) {
+    const auto real = std::filesystem::canonical(wish.data, none);
+    if (!none) wish.data = real.string();
+  }
+  if (params.has("config")) wish.config = call.place(params.text("config"));
+  wish.config_into =
+      params.has("config_into") ? call.place(params.text("config_into")) : debian_config_of(wish.data);
+  if (params.has("tablespaces"))
+    for (const auto& [key, folder] : params.texts("tablespaces")) wish.tablespaces[key] = call.place(folder);
+  wish.database = params.text_or("database", "postgres");
+  wish.role = params.text("role");
+  if (params.has("port")) wish.port = params.integer("port");
+  if (params.has("version")) wish.version = static_cast<int>(params.integer("version"));
+  if (params.has("timeline")) wish.timeline = static_cast<Timeline>(params.integer("timeline"));
+  wish.replace = params.flag("replace");
+  return wish;
+}
+
+WalArchive open_archive(const Wish& wish, const BaseBackup& base, const std::string& scratch,
+                        std::vector<Problem>& problems) {
+  std::vector<std::string> folders = wish.wal;
+  if (sys::is_folder(base.wal)) {
+    folders.push_back(base.wal);
+  } else if (!base.wal.empty()) {
+    const std::string unpacked = scratch + "/wal-of-base";
+    sys::remove_tree(unpacked);
+    sys::make_folders(unpacked, 0700);
+    unpack_base_wal(base, unpacked);
+    folders.push_back(unpacked);
+  }
+  return WalArchive(folders, problems);
+}
+
+Survey survey(const Wish& wish, const SurveyOptions& options) {
+  return Look(wish, options).whole();
+}
+
+}  // namespace relight::postgres

@@ -1,0 +1,73 @@
+// What a recovery would do, found out by reading only: the one look that the plan prints and the apply acts
+// on.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runner/step/step.h"
+#include "runner/sys/text.h"
+#include "steps/postgres/lib/archive.h"
+#include "steps/postgres/lib/base.h"
+#include "steps/postgres/lib/cluster.h"
+#include "steps/postgres/lib/control.h"
+#include "steps/postgres/lib/moment.h"
+#include "steps/postgres/lib/programs.h"
+#include "steps/postgres/lib/walk.h"
+
+namespace relight::postgres {
+
+// The parameters of a recovery, read.
+struct Wish {
+  std::string base;
+  std::vector<std::string> wal;
+  Moment moment;
+  std::optional<sys::Time> lost_at;
+  std::string data;    // a link is followed: it is the folder that is replaced
+  std::string config;  // empty: none is restored
+  std::string config_into;
+  std::map<std::string, std::string> tablespaces;  // old location or OID -> new folder
+  std::string database, role;
+  std::optional<std::int64_t> port;
+  std::optional<int> version;
+  std::optional<Timeline> timeline;
+  bool replace = false;
+};
+Wish read_wish(const Params& params, Call& call);
+
+struct NewTablespace {
+  std::string oid, was, folder;  // folder: where it is unpacked, and stays
+};
+
+struct Survey {
+  std::vector<Problem> problems;
+  std::vector<std::string> hints;
+  std::string unknown;  // why it cannot yet be told whether the recovery will do; empty: it can
+  std::optional<BaseBackup> base;
+  std::optional<Programs> programs;
+  std::optional<Target> target;
+  ClusterThere there;
+  std::optional<int> server;  // that runs on the data directory
+  std::vector<NewTablespace> tablespaces;
+  std::string config_from;
+  std::uint64_t segment_size = default_segment_size;
+  std::map<std::string, std::uint64_t> space;
+};
+
+struct SurveyOptions {
+  bool every_byte = false;
+  std::string run;  // names the new tablespaces
+  std::function<bool()> stop;
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+};
+// Throws only for what says nothing about the recovery itself (a stop, a full disk for the scratch folder).
+Survey survey(const Wish& wish, const SurveyOptions& options);
+
+// The archive as the apply uses it: the WAL folders, then what came with the base backup, unpacked into
+// `scratch` where that is an archive.
+WalArchive open_archive(const Wish& wish, const BaseBackup& base, const std::string& scratch,
+                        std::vector<Problem>& problems);
+
+}  // namespace relight::postgres

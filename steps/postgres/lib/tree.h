@@ -1,0 +1,35 @@
+// The new data directory: made beside the old, made ready for a server, and made clean of it again.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "runner/step/call.h"
+#include "steps/postgres/lib/base.h"
+#include "steps/postgres/lib/survey.h"
+
+namespace relight::postgres {
+
+// Takes away what an earlier attempt left: the tree, and what stands in the new tablespaces' folders. A
+// folder that was there before the step stays, empty.
+void clear_tree(const std::string& folder, const std::vector<NewTablespace>& tablespaces);
+
+// Unpacks the base backup: every file checked, tablespaces into their new folders and linked, WAL left out,
+// what steers a recovery set aside in relight.work. DURABLE on return. The tree is ready to be replayed into.
+void make_tree(const BaseBackup& base, const std::vector<NewTablespace>& tablespaces,
+               const std::string& folder, Call& call);
+
+// Every link of the tree leads into a new tablespace's folder: else a refused Error.
+void check_links(const std::string& folder, const std::vector<NewTablespace>& tablespaces);
+
+// Writes the quiet server's configuration and what it may have of the archive into relight.work.
+void prepare_server(const std::string& folder, int major, const Target& target, const Demands& demands,
+                    const WalArchive& archive);
+bool still_recovering(const std::string& folder);  // no: it was promoted
+
+// After the server has stopped: puts its own settings back, less those that steer a recovery, has the new
+// timeline's history archived by the server to come, and takes relight.work away. Converges; DURABLE on
+// return.
+void tidy_tree(const std::string& folder, Timeline timeline, const std::vector<NewTablespace>& tablespaces);
+
+}  // namespace relight::postgres

@@ -1,0 +1,408 @@
+#include "steps/postgres/lib/walk.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "runner/sys/error.h"
+#include "runner/sys/files.h"
+
+namespace relight::postgres {
+
+namespace {
+
+// Decoded segments take room: so many at a time.
+constexpr std::size_t window_of_packed = 16;
+
+struct Damage {
+  std::string segment, why;
+};
+
+class Walk {
+ public:
+  explicit Walk(const WalkQuestion& question)
+      : q_(question),
+        search_(question.moment),
+        run_(run_from(question.archive, question.path, question.start, question.segment_size)),
+        folder_(question.scratch + "/walked"),
+        system_(question.system_identifier) {}
+
+  WalkAnswer answer();
+
+ private:
+  void walk_on();
+  std::size_t make_ready(std::size_t from);
+  void read_records(Lsn from, Lsn to);
+  void understand(const std::string& complaint);
+  bool zeros_follow(Lsn lsn);
+  std::vector<WalRecord> records(Lsn from, Lsn to, int most);
+  std::optional<Lsn> last_record(Lsn to);
+  sys::Command waldump(Lsn from, Lsn to, const std::vector<std::string>& more) const;
+
+  void decide();
+  void check_backup_end(const Target& target);
+  void no_more_wal();
+  void problem(std::string what, std::string on, std::string why, std::string hint);
+  std::string possible() const;
+  std::string go_only_so_far() const;
+
+  Lsn begin_of(std::size_t index) const { return (run_.first + index) * run_.segment_size; }
+  std::string file_of(std::uint64_t number) const {
+    return folder_ + "/" + show_segment(q_.path.back().timeline, number, run_.segment_size);
+  }
+
+  const WalkQuestion& q_;
+  MomentSearch search_;
+  SegmentRun run_;
+  const std::string folder_;
+  std::string system_;
+  bool done_ = false;        // no further record matters
+  Lsn seen_ = 0;             // the last record shown to the search
+  Lsn good_end_ = 0;         // the WAL is whole up to here
+  std::optional<Lsn> last_;  // the last whole record, where it was looked for
+  std::optional<Damage> damage_;
+  WalkAnswer answer_;
+};
+
+sys::Command Walk::waldump(Lsn from, Lsn to, const std::vector<std::string>& more) const {
+  std::vector<std::string> arguments = {"-p", folder_,        "-t", std::to_string(q_.path.back().timeline),
+                                        "-s", show_lsn(from), "-e", show_lsn(to)};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return q_.programs.command("pg_waldump", arguments);
+}
+
+// Puts the segments from index on where pg_waldump reads them, all under one timeline's names: a path is one
+// unbroken row of records, whatever the timelines of its files. Returns the index after the last.
+std::size_t Walk::make_ready(std::size_t from) {
+  std::size_t packed = 0, index = from;
+  for (; index < run_.names.size(); ++index) {
+    if (q_.stop && q_.stop())
+      throw Error(ErrorKind::transient, "cannot check the WAL", run_.names[index], "told to stop");
+    const std::string& name = run_.names[index];
+    const ArchivedFile& file = *q_.archive.find(name);
+    if (!file.packing.empty() && ++packed > window_of_packed) break;
+    const std::string ready = file_of(run_.first + index);
+    const auto segment = parse_segment(name, run_.segment_size);
+    try {
+      if (sys::exists(ready)) continue;
+      if (!file.packing.empty())
+        hand_out(q_.scratch, name, ready, q_.stop);
+      else if (symlink(sys::absolute(file.path).c_str(), ready.c_str()) != 0)
+        throw system_error(errno, "cannot link a segment", ready);
+      const std::string wrong = wrong_with_segment(ready, *segment, run_.segment_size, system_);
+      if (!wrong.empty()) damage_ = Damage{name, wrong};
+    } catch (const Error& error) {
+      if (error.kind == ErrorKind::transient) throw;
+      damage_ = Damage{name, error.why};
+    }
+    if (damage_) {
+      run_.names.resize(index);
+      run_.end = std::min(run_.end, begin_of(index));
+      break;
+    }
+    if (system_.empty())
+      if (const auto header = header_of(q_.archive, name, q_.scratch + "/head"))
+        system_ = std::to_string(header->system_identifier);
+  }
+  return index;
+}
+
+void Walk::read_records(Lsn from, Lsn to) {
+  const std::string complaints = q_.scratch + "/complaints";
+  // Before 15 it knows one filter only.
+  std::vector<std::string> filter;
+  if (q_.programs.major() >= 15) filter = {"-r", "Transaction", "-r", "XLOG"};
+  sys::Command command = waldump(from, to, filter);
+  // Standard error apart from standard output: a complaint in the middle of a record's line would lose the
+  // record.
+  command.argv.insert(
+      command.argv.begin(),
+      {"/bin/sh", "-c", "complaints=$1; shift; exec \"$@\" 2>\"$complaints\"", "sh", complaints});
+  command.capture_stdout = false;
+  std::string line;
+  command.on_output = [&](std::string_view bytes) {
+    for (const char c : bytes) {
+      if (c != '\n') {
+        line += c;
+        continue;
+      }
+      const auto record = parse_record(line);
+      line.clear();
+      if (!record || record->lsn <= seen_ || done_) continue;
+      seen_ = record->lsn;
+      done_ = search_.see(*record);
+      if (q_.progress) q_.progress(seen_ - q_.start, run_.end - q_.start);
+    }
+  };
+  command.stop = [&] { return done_ || (q_.stop && q_.stop()); };
+  const sys::Result result = sys::run(command);
+  if (done_) return;
+  if (result.stopped)
+    throw Error(ErrorKind::transient, "cannot check the WAL", q_.archive.find(run_.names[0])->path,
+                "told to stop");
+  if (result.exit_code != 0) understand(sys::trim(sys::read_file(complaints)));
+}
+
+std::vector<WalRecord> Walk::records(Lsn from, Lsn to, int most) {
+  std::vector<std::string> more;
+  if (most > 0) more = {"-n", std::to_string(most)};
+  sys::Command command = waldump(from, to, more);
+  command.capture_limit = 2ull << 30;
+  command.stop = q_.stop;
+  std::vector<WalRecord> found;
+  const sys::Result result = sys::run(command);
+  if (result.stopped)
+    throw Error(ErrorKind::transient, "cannot check the WAL", show_lsn(from), "told to stop");
+  for (const std::string& line : sys::split(result.out, '\n'))
+    if (const auto record = parse_record(line)) found.push_back(*record);
+  return found;
+}
+
+// The last record that is whole before a position: in its segment, or, where that only holds the rest of a
+// long one, in one before.
+std::optional<Lsn> Walk::last_record(Lsn to) {
+  if (to <= q_.start) return std::nullopt;
+  for (std::uint64_t number = run_.number_of(to - 1);; --number) {
+    const Lsn from = std::max(q_.start, number * run_.segment_size);
+    if (!sys::exists(file_of(number))) return std::nullopt;
+    const std::vector<WalRecord> found = records(from, to, 0);
+    if (!found.empty()) return found.back().lsn;
+    if (from == q_.start) return std::nullopt;
+  }
+}
+
+// pg_waldump's complaint: "error in WAL record at 0/3001F70: invalid record length at 0/3001FE0: wanted 24,
+// got 0". The first position is that of the last record that is whole.
+void Walk::understand(const std::string& complaint) {
+  std::string why = complaint;
+  for (const std::string prefix : {"pg_waldump: error: ", "pg_waldump: fatal: "})
+    if (why.rfind(prefix, 0) == 0) why = why.substr(prefix.size());
+  const auto position = [&](const std::string& word) -> std::optional<Lsn> {
+    const std::size_t at = why.rfind(word);
+    if (at == std::string::npos) return std::nullopt;
+    const std::size_t begin = at + word.size();
+    return parse_lsn(why.substr(begin, why.find_first_not_of("0123456789ABCDEFabcdef/", begin) - begin));
+  };
+  std::optional<Lsn> last;
+  if (const std::string word = "error in WAL record at "; why.rfind(word, 0) == 0) {
+    last = position(word);
+    const std::size_t colon = why.find(": ");
+    if (colon != std::string::npos) why = why.substr(colon + 2);
+  }
+  std::optional<Lsn> at = position(" at ");
+  if (const std::size_t named = why.find("in log segment "); named != std::string::npos) {
+    const auto segment = parse_segment(why.substr(named + 15, 24), run_.segment_size);
+    std::uint64_t offset = 0;
+    if (const std::size_t word = why.find("offset "); word != std::string::npos)
+      offset = std::strtoull(why.c_str() + word + 7, nullptr, 10);
+    if (segment) at = segment->number * run_.segment_size + offset;
+  }
+  if (!at) at = last;
+  if (!at) throw Error(ErrorKind::permanent, "cannot check the WAL", folder_, why);
+  last_ = last;
+  good_end_ = *at;
+  damage_ = Damage{run_.name_of(*at), why};
+  // A segment that was still being written ends in zeros. An archived one never does: it is full, or ends in
+  // a switch.
+  if (run_.number_of(*at) == run_.first + run_.names.size() - 1 && !run_.more_after && zeros_follow(*at)) {
+    answer_.hints.push_back("the WAL ends within " + damage_->segment + ", at " + show_lsn(*at) +
+                            ": the segment was still being written");
+    run_.end = *at;
+    damage_.reset();
+  }
+}
+
+bool Walk::zeros_follow(Lsn lsn) {
+  const std::string bytes = sys::read_file(file_of(run_.number_of(lsn)), run_.segment_size);
+  const auto from = bytes.begin() + static_cast<std::ptrdiff_t>(lsn % run_.segment_size);
+  return std::all_of(from, bytes.end(), [](char c) { return c == '\0'; });
+}
+
+void Walk::walk_on() {
+  std::vector<Handed> files;
+  for (const std::string& name : run_.names) files.push_back({name, name});
+  lay_out(q_.archive, files, q_.scratch);
+  sys::make_folders(folder_, 0700);
+  sys::make_folders(q_.scratch + "/head", 0700);
+  Lsn from = q_.start;
+  for (std::size_t index = 0; index < run_.names.size() && !done_;) {
+    const std::size_t next = make_ready(index);
+    const Lsn to = std::min(run_.end, begin_of(next));
+    if (to > from) {
+      good_end_ = to;
+      const bool broken_before = damage_.has_value();
+      read_records(from, to);
+      if (done_) break;
+      if (damage_ && !broken_before) break;  // a record within; what is behind it cannot be reached
+    }
+    if (damage_ || next >= run_.names.size()) break;
+    // The next stretch begins with the last whole record of this one, whose segment stays.
+    const auto last = last_record(to);
+    if (!last) break;
+    from = *last;
+    for (std::size_t old = index; old < next; ++old)
+      if (begin_of(old) + run_.segment_size <= from) sys::remove_file(file_of(run_.first + old));
+    index = next;
+  }
+  answer_.segments = run_.names.size();
+}
+
+void Walk::problem(std::string what, std::string on, std::string why, std::string hint) {
+  answer_.problems.push_back({std::move(what), std::move(on), std::move(why), std::move(hint)});
+}
+
+// Up to where the WAL at hand leads, for people.
+std::string Walk::possible() const {
+  if (!last_ || good_end_ < q_.backup_end) return "the backup cannot be made consistent with it";
+  return "recovery is possible up to " +
+         (search_.last_commit ? "the commit of " + sys::show_time(*search_.last_commit) + ", "
+                              : std::string()) +
+         "lsn:" + show_lsn(*last_);
+}
+
+std::string Walk::go_only_so_far() const {
+  if (!last_ || good_end_ < q_.backup_end)
+    return "take it from another copy of the archive, or name a newer base backup";
+  return "take it from another copy of the archive, or write to = \"lsn:" + show_lsn(*last_) +
+         "\" to give up what came later";
+}
+
+void Walk::no_more_wal() {
+  if (!last_) last_ = last_record(good_end_);
+  if (damage_)
+    return problem("a WAL segment is damaged", damage_->segment, damage_->why + "; " + possible(),
+                   go_only_so_far());
+  if (run_.more_after || run_.names.empty() || good_end_ < q_.backup_end)
+    return problem("a WAL segment is missing", run_.missing, possible(), go_only_so_far());
+  const std::string archive_end =
+      search_.last_commit ? "the last commit in the archive is of " + sys::show_time(*search_.last_commit)
+                          : "the archive holds no commit after the base backup";
+  switch (q_.moment.kind) {
+    case Moment::Kind::latest:
+      break;
+    case Moment::Kind::time:
+      return problem("the moment lies after the end of the WAL", q_.moment.text, archive_end,
+                     "write to = \"latest\" to recover all that there is");
+    case Moment::Kind::lsn:
+      return problem("the moment lies after the end of the WAL", q_.moment.text,
+                     last_ ? "the last record is at " + show_lsn(*last_) : archive_end,
+                     "write to = \"latest\" to recover all that there is");
+    case Moment::Kind::xid:
+      return problem("the WAL does not hold the end of this transaction", q_.moment.text, archive_end,
+                     "was it committed before the base backup, or never? Name a time or another transaction");
+    case Moment::Kind::name:
+      return problem("the WAL does not hold this restore point", q_.moment.text, archive_end,
+                     "check the name given to pg_create_restore_point, or name a time");
+  }
+}
+
+void Walk::check_backup_end(const Target& target) {
+  const bool before =
+      q_.moment.kind == Moment::Kind::time && q_.backup_started && q_.moment.time < *q_.backup_started;
+  if (!before && target.upto >= q_.backup_end) return;
+  problem("the moment lies before the end of the base backup", q_.moment.text,
+          "this backup can be recovered from " +
+              (q_.backup_started ? sys::show_time(*q_.backup_started) + ", " : std::string()) +
+              "lsn:" + show_lsn(q_.backup_end) + " on",
+          "name an older base backup, or a later moment");
+}
+
+void Walk::decide() {
+  Target target;
+  if (const auto& found = search_.found()) {
+    target.stop.lsn = found->lsn;
+    target.stop.inclusive = found->inclusive;
+    if (!found->inclusive) {
+      target.after = found->previous;
+      target.upto = found->lsn;
+    }
+  } else if (q_.moment.kind == Moment::Kind::lsn && q_.moment.lsn < good_end_) {
+    const std::vector<WalRecord> next = records(std::max(q_.start, q_.moment.lsn), good_end_, 1);
+    if (next.empty()) return no_more_wal();
+    target.stop.lsn = next[0].lsn;
+  } else if (q_.moment.kind == Moment::Kind::latest && !damage_ && !run_.more_after) {
+    if (!last_) last_ = last_record(good_end_);
+    if (!last_) return no_more_wal();
+    target.stop.lsn = *last_;
+  } else {
+    return no_more_wal();
+  }
+  if (target.stop.inclusive) {
+    target.after = target.stop.lsn;
+    const std::vector<WalRecord> two = records(target.stop.lsn, good_end_, 2);
+    target.upto = two.size() == 2 ? two[1].lsn : good_end_;
+  }
+  // The timeline of the last record that is replayed: a later one along the path began after it.
+  target.stop.timeline = timeline_at(q_.path, target.stop.inclusive ? target.stop.lsn : target.after);
+  check_backup_end(target);
+  if (search_.before_minimal)
+    problem(
+        "the WAL cannot be replayed", show_lsn(*search_.before_minimal),
+        "behind it the server ran with wal_level=minimal",
+        "write to = \"lsn:" + show_lsn(*search_.before_minimal) + "\" or name a base backup made after it");
+  if (search_.last_commit) target.last_commit = sys::show_time(*search_.last_commit);
+  if (search_.last_end) target.last_end = sys::show_time(*search_.last_end);
+  target.raised = search_.raised;
+  // One more than is needed, for a record that runs on into it.
+  const std::size_t needed = run_.number_of(target.upto - 1) - run_.first + 2;
+  for (std::size_t i = 0; i < std::min(needed, run_.names.size()); ++i) {
+    const Timeline own = parse_segment(run_.names[i], run_.segment_size)->timeline;
+    target.segments.push_back(
+        {show_segment(std::min(own, target.stop.timeline), run_.first + i, run_.segment_size),
+         run_.names[i]});
+  }
+  if (answer_.problems.empty()) answer_.target = std::move(target);
+}
+
+WalkAnswer Walk::answer() {
+  walk_on();
+  decide();
+  return std::move(answer_);
+}
+
+}  // namespace
+
+WalkAnswer walk_wal(const WalkQuestion& question) {
+  return Walk(question).answer();
+}
+
+Json to_json(const Target& target) {
+  Json segments = Json::array();
+  for (const Handed& handed : target.segments) segments.push_back({handed.as, handed.file});
+  return {{"lsn", show_lsn(target.stop.lsn)},
+          {"inclusive", target.stop.inclusive},
+          {"timeline", target.stop.timeline},
+          {"after", show_lsn(target.after)},
+          {"upto", show_lsn(target.upto)},
+          {"last_commit", target.last_commit},
+          {"last_end", target.last_end},
+          {"segments", std::move(segments)},
+          {"max_connections", target.raised.max_connections},
+          {"max_worker_processes", target.raised.max_worker_processes},
+          {"max_wal_senders", target.raised.max_wal_senders},
+          {"max_prepared_transactions", target.raised.max_prepared_transactions},
+          {"max_locks_per_transaction", target.raised.max_locks_per_transaction}};
+}
+
+Target target_from_json(const Json& json) {
+  const auto lsn = [&](const char* name) { return *parse_lsn(json.at(name).get<std::string>()); };
+  Target target;
+  target.stop = {.lsn = lsn("lsn"),
+                 .inclusive = json.at("inclusive").get<bool>(),
+                 .timeline = json.at("timeline").get<Timeline>()};
+  target.after = lsn("after");
+  target.upto = lsn("upto");
+  target.last_commit = json.at("last_commit").get<std::string>();
+  target.last_end = json.at("last_end").get<std::string>();
+  for (const Json& handed : json.at("segments")) target.segments.push_back({handed.at(0), handed.at(1)});
+  json.at("max_connections").get_to(target.raised.max_connections);
+  json.at("max_worker_processes").get_to(target.raised.max_worker_processes);
+  json.at("max_wal_senders").get_to(target.raised.max_wal_senders);
+  json.at("max_prepared_transactions").get_to(target.raised.max_prepared_transactions);
+  json.at("max_locks_per_transaction").get_to(target.raised.max_locks_per_transaction);
+  return target;
+}
+
+}  // namespace relight::postgres

@@ -1,0 +1,51 @@
+// The walk: every record from the base backup to the moment read by pg_waldump, which checks each one's CRC.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runner/step/step.h"
+#include "runner/sys/json.h"
+#include "steps/postgres/lib/archive.h"
+#include "steps/postgres/lib/moment.h"
+#include "steps/postgres/lib/programs.h"
+#include "steps/postgres/lib/settings.h"
+
+namespace relight::postgres {
+
+// Where the recovery is to stop, and what the server must say when it has.
+struct Target {
+  Stop stop;
+  Lsn after = 0, upto = 0;       // the position replayed lies in (after, upto]
+  std::string last_commit;       // ISO 8601; empty: no transaction was committed on the way
+  std::string last_end;          // of a commit or an abort
+  std::vector<Handed> segments;  // what the server may have of the archive
+  Demands raised;                // by changes of settings on the way
+};
+Json to_json(const Target& target);
+Target target_from_json(const Json& json);
+
+struct WalkQuestion {
+  const WalArchive& archive;
+  const Programs& programs;
+  Moment moment;
+  Path path;
+  Lsn start = 0, backup_end = 0;
+  std::optional<sys::Time> backup_started;
+  std::uint64_t segment_size = default_segment_size;
+  std::string system_identifier;  // empty: that of the first segment
+  std::string scratch;            // a folder for decoded segments
+  std::function<bool()> stop;
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+};
+
+struct WalkAnswer {
+  std::optional<Target> target;  // nothing: the problems say why
+  std::vector<Problem> problems;
+  std::vector<std::string> hints;
+  std::size_t segments = 0;  // that were walked
+};
+WalkAnswer walk_wal(const WalkQuestion& question);
+
+}  // namespace relight::postgres

@@ -1,0 +1,552 @@
+// postgres.recover: a cluster from its base backup and WAL archive, to a moment.
+//
+// All of it is made beside the target and is whole, compared and cleanly shut down before the one exchange
+// that makes it current. The phases, each noted when it is durable, so that a later attempt goes on behind
+// it:
+//
+//   decided   where to stop, as a WAL position; the new tablespaces' folders
+//   unpacked  the base backup lies beside, every file checked; the server may be started on it
+//   reached   the server has paused at the position, and what it told was what was asked
+//   stopped   it was promoted, the database opens, it is shut down
+//   ready     its own settings are back, all is synced, the configuration lies beside its target
+//   COMMIT POINT: the data directory is exchanged; then the configuration folder
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "runner/step/failpoint.h"
+#include "runner/step/parents.h"
+#include "runner/step/step.h"
+#include "runner/step/switch.h"
+#include "runner/step/value.h"
+#include "runner/sys/archive.h"
+#include "runner/sys/files.h"
+#include "steps/postgres/lib/config.h"
+#include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/survey.h"
+#include "steps/postgres/lib/tree.h"
+
+namespace relight {
+namespace {
+
+using namespace postgres;
+
+// What the first attempt decided, and every later one keeps to.
+struct Decided {
+  Target target;
+  int major = 0;
+  std::vector<NewTablespace> tablespaces;
+  std::vector<std::string> made;  // folders of them that were not there before
+  std::string config_from;        // empty: no configuration is restored
+};
+
+Json to_json(const Decided& decided) {
+  Json tablespaces = Json::array();
+  for (const NewTablespace& t : decided.tablespaces)
+    tablespaces.push_back({{"oid", t.oid}, {"was", t.was}, {"folder", t.folder}});
+  return {{"target", postgres::to_json(decided.target)},
+          {"major", decided.major},
+          {"tablespaces", tablespaces},
+          {"made", decided.made},
+          {"config_from", decided.config_from}};
+}
+
+Decided decided_from_json(const Json& json) {
+  Decided decided;
+  decided.target = target_from_json(json.at("target"));
+  decided.major = json.at("major").get<int>();
+  for (const Json& t : json.at("tablespaces"))
+    decided.tablespaces.push_back({t.at("oid"), t.at("was"), t.at("folder")});
+  decided.made = json.at("made").get<std::vector<std::string>>();
+  decided.config_from = json.at("config_from").get<std::string>();
+  return decided;
+}
+
+std::string moment_of(const Target& target) {
+  return std::string(target.stop.inclusive ? "" : "before ") + show_lsn(target.stop.lsn);
+}
+
+// One attempt's view of the paths and of the notes.
+class Recovery {
+ public:
+  Recovery(const Params& params, Call& call)
+      : call_(call), wish_(read_wish(params, call)), data_(call, wish_.data), beside_(data_.beside()) {
+    if (!wish_.config.empty() && !wish_.config_into.empty()) {
+      // One folder deeper than the data's: Debian's tools take any /etc/postgresql/V/*/postgresql.conf for a
+      // cluster.
+      config_home_ = call.beside(wish_.config_into);
+      config_.emplace(call, wish_.config_into, config_home_ + "/config");
+    }
+  }
+
+  Json apply();
+  void undo();
+  void discard();
+  void settle() {
+    if (data_.state() != Switch::State::switched) end_left_behind(beside_);
+  }
+  Json kept() const;
+  bool done() const {
+    return data_.state() == Switch::State::switched &&
+           (!config_ || config_->state() == Switch::State::switched) && call_.notes().contains("outputs");
+  }
+
+ private:
+  bool noted(const char* phase) const {
+    return call_.notes().contains(phase) && call_.notes()[phase] != nullptr;
+  }
+  void decide();
+  void unpack();
+  void replay();
+  void compare(const std::string& lsn, const std::string& last_end);
+  void compare_history(Timeline timeline, const std::string& last_end);
+  void open_database(QuietServer& server);
+  void make_ready();
+  void refuse_while_running();
+  Json outputs(std::uint64_t bytes);
+  Programs programs() const;
+
+  Call& call_;
+  const Wish wish_;
+  Switch data_;
+  std::optional<Switch> config_;
+  const std::string beside_;
+  std::string config_home_;
+  Decided decided_;
+};
+
+Programs Recovery::programs() const {
+  auto found = Programs::find(decided_.major);
+  if (!found)
+    throw Error(ErrorKind::permanent, "cannot recover", wish_.data,
+                "PostgreSQL " + std::to_string(decided_.major) + " is not installed",
+                "install " + package_of(decided_.major));
+  return *found;
+}
+
+void Recovery::refuse_while_running() {
+  if (const auto pid = running_server(wish_.data))
+    throw Error(ErrorKind::refused, "a server runs on the data directory", wish_.data,
+                "its pid is " + std::to_string(*pid),
+                "stop it first, with service.stop in a step before this one");
+}
+
+// Looks once more, and settles for good where to stop: an archive that grows does not move the goal of a
+// resumed run.
+void Recovery::decide() {
+  if (noted("decided")) {
+    decided_ = decided_from_json(call_.notes()["decided"]);
+    return;
+  }
+  SurveyOptions options;
+  options.run = call_.run();
+  options.stop = [&] { return call_.stop_wanted(); };
+  options.progress = [&](std::uint64_t done, std::uint64_t total) {
+    call_.progress("check the WAL", done, total);
+  };
+  const Survey found = survey(wish_, options);
+  if (!found.problems.empty()) {
+    const Problem& first = found.problems.front();
+    for (const Problem& problem : found.problems)
+      call_.log(problem.what + ": " + problem.on + ": " + problem.why);
+    throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
+  }
+  if (!found.target)
+    throw Error(ErrorKind::refused, "cannot recover", wish_.data, found.unknown, "see the plan's hints");
+  decided_.target = *found.target;
+  decided_.major = found.base->major;
+  decided_.tablespaces = found.tablespaces;
+  decided_.config_from = found.config_from;
+  for (const NewTablespace& tablespace : found.tablespaces)
+    if (!sys::exists(tablespace.folder)) decided_.made.push_back(tablespace.folder);
+  call_.note("decided", to_json(decided_));
+  failpoint("postgres.recover:decided");
+}
+
+void Recovery::unpack() {
+  if (noted("unpacked") && sys::exists(beside_ + "/PG_VERSION")) return;
+  // Half a tree is not gone on with: it is made anew, and what was noted of it counts no more.
+  for (const char* phase : {"unpacked", "reached", "stopped", "outputs"})
+    if (noted(phase)) call_.note(phase, nullptr);
+  clear_tree(beside_, decided_.tablespaces);
+  failpoint("postgres.recover:cleared");
+  make_parents(call_, wish_.data);
+  const BaseBackup base = open_base(wish_.base);
+  make_tree(base, decided_.tablespaces, beside_, call_);
+  failpoint("postgres.recover:before_unpacked");
+  call_.note("unpacked", {{"bytes", base.manifest.bytes()}, {"folder", beside_}});
+  failpoint("postgres.recover:unpacked");
+}
+
+// The position against the one asked for, and the last transaction against the one the walk saw there.
+void Recovery::compare(const std::string& lsn, const std::string& last_end) {
+  const Target& target = decided_.target;
+  const auto wrong = [&](const std::string& why) {
+    return Error(ErrorKind::permanent, "the recovery did not stop where it was told to", moment_of(target),
+                 why, "the target is as it was; see the step's log, and check the WAL archive");
+  };
+  const auto reached = parse_lsn(lsn);
+  if (!reached || *reached <= target.after || *reached > target.upto)
+    throw wrong(fmt::format("it stopped at {}, which is not within {} and {}", lsn, show_lsn(target.after),
+                            show_lsn(target.upto)));
+  // A server that was started again behind the last transaction has none to tell.
+  if (!last_end.empty() && last_end != target.last_end)
+    throw wrong("the last transaction it replayed is of " + last_end + ", and the archive's is of " +
+                (target.last_end.empty() ? "an earlier time than the backup" : target.last_end));
+}
+
+// The same from the new timeline's history, which says where it left which timeline.
+void Recovery::compare_history(Timeline timeline, const std::string& last_end) {
+  const std::string file = beside_ + "/pg_wal/" + history_name(timeline);
+  const auto text = sys::read_file_if_there(file);
+  const Path path = text ? parse_history(timeline, *text, file) : Path();
+  if (path.size() < 2)
+    throw Error(ErrorKind::permanent, "the recovery did not end in a timeline of its own", beside_,
+                "there is no " + history_name(timeline));
+  const Stretch& left = path[path.size() - 2];
+  if (left.timeline != decided_.target.stop.timeline)
+    throw Error(ErrorKind::permanent, "the recovery followed another timeline", std::to_string(left.timeline),
+                "it was to follow timeline " + std::to_string(decided_.target.stop.timeline));
+  compare(show_lsn(left.end), last_end);
+  if (!noted("reached")) call_.note("reached", {{"lsn", show_lsn(left.end)}});
+}
+
+void Recovery::open_database(QuietServer& server) {
+  sys::Sql any = server.connect("template1", wish_.role);
+  const sys::Rows names = any.query("select datname from pg_database where datallowconn order by 1");
+  std::vector<std::string> there;
+  for (const auto& row : names.rows) there.push_back(row[0].value_or(""));
+  if (std::find(there.begin(), there.end(), wish_.database) == there.end())
+    throw Error(ErrorKind::permanent, "the recovered cluster has no such database", wish_.database,
+                "it has " + sys::join(there, ", "), "name one of these; the target is as it was");
+  sys::Sql sql = server.connect(wish_.database, wish_.role);
+  call_.log("the database " + wish_.database + " opens, with " +
+            sql.query("select count(*) from pg_class where relkind in ('r', 'p')").one() + " tables");
+  const std::string subscriptions = sql.query("select count(*) from pg_subscription where subenabled").one();
+  if (subscriptions != "0")
+    call_.log(subscriptions +
+              " subscriptions are enabled: they reach for their publishers when the service starts");
+}
+
+void Recovery::replay() {
+  if (noted("stopped")) return;
+  const Programs server_programs = programs();
+  const Control control = read_control(server_programs, beside_);
+  std::vector<Problem> problems;
+  const BaseBackup base = open_base(wish_.base);
+  sys::make_folders(beside_ + "/" + work_folder, 0700);
+  const WalArchive archive = open_archive(wish_, base, beside_ + "/" + work_folder, problems);
+  prepare_server(beside_, decided_.major, decided_.target, control.demands, archive);
+  failpoint("postgres.recover:prepared");
+
+  {
+    QuietServer server(server_programs, beside_, call_);
+    const bool recovers = still_recovering(beside_);
+    const auto found = server.await(wish_.role, decided_.target.segments.size());
+    failpoint("postgres.recover:started");
+    if (recovers && found == QuietServer::Found::paused) {
+      // Read while it is paused: once promoted it tells no more.
+      sys::Sql sql = server.connect("template1", wish_.role);
+      const sys::Rows told = sql.query(
+          "select pg_last_wal_replay_lsn(),"
+          " to_char(pg_last_xact_replay_timestamp() at time zone 'UTC', "
+          "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+      const std::string lsn = told.rows[0][0].value_or("");
+      std::string last_end = told.rows[0][1].value_or("");
+      if (const auto time = sys::parse_time(last_end)) last_end = sys::show_time(*time);
+      if (const Timeline read = server.timeline_read(); read > decided_.target.stop.timeline)
+        throw Error(ErrorKind::permanent, "the recovery followed another timeline", std::to_string(read),
+                    "it was to follow timeline " + std::to_string(decided_.target.stop.timeline));
+      compare(lsn, last_end);
+      call_.note("reached", {{"lsn", lsn}, {"last_end", last_end}});
+      failpoint("postgres.recover:reached");
+      server.promote(wish_.role);
+      failpoint("postgres.recover:promoted");
+    }
+    open_database(server);
+    server.stop();
+  }
+  const Control ended = read_control(server_programs, beside_);
+  if (ended.state != "shut down")
+    throw Error(ErrorKind::permanent, "the recovered cluster was not shut down cleanly", beside_,
+                "pg_control says \"" + ended.state + "\"", "resume the run: it is replayed again");
+  compare_history(ended.timeline, "");
+  failpoint("postgres.recover:before_stopped");
+  call_.note("stopped", {{"timeline", ended.timeline}});
+  failpoint("postgres.recover:stopped");
+}
+
+void Recovery::make_ready() {
+  tidy_tree(beside_, call_.notes()["stopped"]["timeline"].get<Timeline>(), decided_.tablespaces);
+  failpoint("postgres.recover:tidied");
+  if (config_ && config_->state() == Switch::State::nothing) {
+    make_parents(call_, wish_.config_into);
+    sys::remove_tree(config_home_);
+    sys::make_folders(config_->beside(), 0755);
+    sys::UnpackOptions options;
+    options.keep_owners = false;
+    sys::copy_checked(decided_.config_from, config_->beside(), options);
+    failpoint("postgres.recover:config_copied");
+  }
+  call_.note("outputs", outputs(call_.notes()["unpacked"]["bytes"].get<std::uint64_t>()));
+  // Marked last of all: from here on an attempt only exchanges.
+  if (config_) config_->mark();
+  data_.mark();
+  failpoint("postgres.recover:marked");
+}
+
+Json Recovery::outputs(std::uint64_t bytes) {
+  const Programs server_programs = programs();
+  std::string sockets = "/var/run/postgresql", port = "5432", file;
+  const std::string there = debian_config_of(wish_.data);
+  for (const std::string& folder : {config_ ? config_->beside() : std::string(), beside_, there})
+    if (file.empty() && !folder.empty() && sys::exists(folder + "/postgresql.conf"))
+      file = folder + "/postgresql.conf";
+  if (!file.empty()) {
+    sockets = setting(server_programs, file, beside_, "unix_socket_directories");
+    port = setting(server_programs, file, beside_, "port");
+  }
+  if (wish_.port) port = std::to_string(*wish_.port);
+  const Target& target = decided_.target;
+  Json rpo;
+  if (const auto commit = sys::parse_time(target.last_commit); commit && wish_.lost_at) {
+    const auto lost = std::chrono::duration_cast<std::chrono::milliseconds>(*wish_.lost_at - *commit);
+    rpo = std::max<double>(0.0, static_cast<double>(lost.count()) / 1000.0);
+  }
+  return {{"url", url_of(wish_.database, sockets, port)},
+          {"data", wish_.data},
+          {"lsn", call_.notes()["reached"]["lsn"]},
+          {"timeline", call_.notes()["stopped"]["timeline"]},
+          {"last_commit", target.last_commit.empty() ? Json() : Json(target.last_commit)},
+          {"recovered_to", wish_.moment.text},
+          {"rpo_seconds", rpo},
+          {"bytes", bytes},
+          {"segments", target.segments.size()},
+          {"protected", false}};
+}
+
+Json Recovery::apply() {
+  settle();
+  if (data_.state() == Switch::State::nothing) {
+    refuse_while_running();
+    decide();
+    unpack();
+    replay();
+    make_ready();
+  }
+  // COMMIT POINT: before this line the target is as it was, behind it the recovered cluster is current.
+  if (data_.state() == Switch::State::marked) refuse_while_running();
+  data_.commit();
+  failpoint("postgres.recover:committed");
+  if (config_) config_->commit();
+  failpoint("postgres.recover:config_committed");
+  return call_.notes()["outputs"];
+}
+
+void Recovery::undo() {
+  settle();
+  if (data_.state() == Switch::State::switched) {
+    if (const auto pid = running_server(wish_.data))
+      throw Error(ErrorKind::permanent, "a server runs on the data directory", wish_.data,
+                  "its pid is " + std::to_string(*pid), "stop it, then roll back again");
+  }
+  if (noted("decided")) decided_ = decided_from_json(call_.notes()["decided"]);
+  // The way back, in the other order.
+  if (config_) {
+    config_->revert();
+    failpoint("postgres.recover:config_reverted");
+    config_->drop_new();
+    sys::remove_tree(config_home_);
+  }
+  data_.revert();
+  failpoint("postgres.recover:reverted");
+  data_.drop_new();
+  clear_tree(beside_, decided_.tablespaces);
+  for (const std::string& folder : decided_.made) sys::remove_tree(folder);
+  remove_made_parents(call_);
+}
+
+void Recovery::discard() {
+  data_.discard();
+  if (!config_) return;
+  config_->discard();
+  sys::remove_tree(config_home_);
+}
+
+Json Recovery::kept() const {
+  Json list = Json::array();
+  const auto add = [&](const std::string& path) {
+    if (!path.empty()) list.push_back({{"on", path}, {"bytes", sys::tree_bytes(path)}});
+  };
+  add(data_.kept());
+  if (config_) add(config_->kept());
+  return list;
+}
+
+class Recover : public Step {
+ public:
+  std::vector<std::string> targets(const Params& params) const override {
+    std::vector<std::string> targets;
+    for (const char* field : {"data", "config_into"})
+      if (params.has(field) && params.known(field)) targets.push_back("path:" + params.text(field));
+    if (params.has("config") && !params.has("config_into") && params.known("data"))
+      if (const std::string config = debian_config_of(params.text("data")); !config.empty())
+        targets.push_back("path:" + config);
+    return targets;
+  }
+
+  Preview preview(const Params& params, Call& call) const override;
+  Json apply(const Params& params, Call& call) const override { return Recovery(params, call).apply(); }
+  void undo(const Params& params, Call& call, const Json*) const override { Recovery(params, call).undo(); }
+  void discard(const Params& params, Call& call, const Json*) const override {
+    Recovery(params, call).discard();
+  }
+  Json kept(const Params& params, Call& call, const Json*) const override {
+    return Recovery(params, call).kept();
+  }
+  void settle(const Params& params, Call& call) const override { Recovery(params, call).settle(); }
+  Done check(const Params& params, Call& call, Json& outputs) const override {
+    if (!Recovery(params, call).done()) return Done::no;
+    outputs = call.notes()["outputs"];
+    return Done::yes;
+  }
+  std::string state_digest(const Params& params, Call& call) const override {
+    const Wish wish = read_wish(params, call);
+    return sys::tree_digest(wish.data) + " " +
+           (wish.config_into.empty() ? "" : sys::tree_digest(wish.config_into));
+  }
+};
+
+Preview Recover::preview(const Params& params, Call& call) const {
+  Preview preview;
+  for (const char* field :
+       {"base", "wal", "to", "data", "config", "config_into", "lost_at", "tablespaces", "database"}) {
+    if (params.known(field)) continue;
+    preview.verdict = Preview::Verdict::cannot_yet_tell;
+    preview.summary = "recover a cluster; " + std::string(field) + " is " + shown(params.all()[field]);
+    return preview;
+  }
+  const Recovery recovery(params, call);
+  if (recovery.done()) {
+    preview.verdict = Preview::Verdict::nothing_to_do;
+    preview.summary = "this run has recovered the cluster already";
+    return preview;
+  }
+  const Wish wish = read_wish(params, call);
+  SurveyOptions options;
+  options.every_byte = call.full_depth();
+  options.run = call.run();
+  options.stop = [&] { return call.stop_wanted(); };
+  const Survey found = survey(wish, options);
+  preview.problems = found.problems;
+  preview.hints = found.hints;
+  preview.space = found.space;
+  if (found.there.kind == ClusterThere::Kind::cluster ||
+      found.there.kind == ClusterThere::Kind::empty_cluster)
+    preview.keeps.push_back("the cluster at " + wish.data + " (" + sys::show_size(found.there.bytes) + ")");
+  if (!wish.config.empty() && sys::exists(wish.config_into))
+    preview.keeps.push_back("the configuration at " + wish.config_into);
+  if (!found.unknown.empty()) preview.verdict = Preview::Verdict::cannot_yet_tell;
+  if (!found.base) {
+    preview.summary = "recover " + wish.data;
+    return preview;
+  }
+  const Manifest& manifest = found.base->manifest;
+  preview.summary =
+      "unpack " + sys::show_count(manifest.files.size()) + " files, " + sys::show_size(manifest.bytes());
+  if (found.target)
+    preview.summary += fmt::format(
+        ", replay {} segments to {} on timeline {}{}", sys::show_count(found.target->segments.size()),
+        moment_of(*found.target), found.target->stop.timeline,
+        found.target->last_commit.empty() ? "" : ", last commit " + found.target->last_commit);
+  else
+    preview.summary +=
+        ", replay WAL to " + wish.moment.text + (found.unknown.empty() ? "" : " (" + found.unknown + ")");
+  return preview;
+}
+
+Field field(std::string name, FieldType type, bool required, std::string fallback, std::string doc,
+            std::string example) {
+  return {.name = std::move(name),
+          .type = type,
+          .required = required,
+          .fallback = std::move(fallback),
+          .doc = std::move(doc),
+          .example = std::move(example),
+          .choices = {}};
+}
+
+}  // namespace
+
+extern const StepType postgres_recover;
+const StepType postgres_recover = {
+    .name = "postgres.recover",
+    .doc =
+        "Bring a PostgreSQL cluster back from its base backup and WAL archive, to a moment.\n"
+        "The base backup is unpacked beside the data directory, every file checked against its manifest. A "
+        "quiet server "
+        "(private socket, no archiving, no subscriptions, no preloaded library) replays the WAL, pauses at "
+        "the position "
+        "that the plan has worked out by reading every record, and is promoted only when position, timeline "
+        "and last "
+        "commit are those asked for. Then it is shut down and exchanged for what lay there, which is kept. "
+        "Tablespaces are "
+        "made anew in folders beside the old ones, and stay there. Nothing is protected until a base backup "
+        "of the new "
+        "timeline is made.",
+    .example =
+        "postgres.recover \"database\" {\n"
+        "  base = \"/backup/base\", wal = { \"/backup/wal\" }, to = \"latest\",\n"
+        "  data = \"/var/lib/postgresql/15/main\", config = \"/backup/etc-postgresql\", database = "
+        "\"aihummer\",\n"
+        "  as = \"postgres\",\n"
+        "}",
+    .fields =
+        {field("base", FieldType::location, true, "",
+               "the base backup: a folder of pg_basebackup, plain or with its tars, or a tar",
+               "\"/backup/base\""),
+         field("wal", FieldType::locations, false, "[]",
+               "folders of archived WAL; segments may be .gz, .zst or .lz4", "{ \"/backup/wal\" }"),
+         field("to", FieldType::moment, false, "\"latest\"", "where to stop", "\"2026-11-21T10:26:00Z\""),
+         field("lost_at", FieldType::time, false, "", "when the host was lost: tells what was lost with it",
+               "\"2026-11-21T10:30:00Z\""),
+         field("data", FieldType::path, true, "", "the data directory", "\"/var/lib/postgresql/15/main\""),
+         field("config", FieldType::location, false, "",
+               "the folder that was /etc/postgresql/V/NAME, restored with it", "\"/backup/etc-postgresql\""),
+         field("config_into", FieldType::path, false, "",
+               "where it goes; not given: /etc/postgresql/V/NAME, by the data directory's name",
+               "\"/etc/postgresql/15/main\""),
+         field("tablespaces", FieldType::texts, false, "",
+               "old location (or OID) of a tablespace -> its new folder; not given: beside the old",
+               "{ [\"/srv/fast\"] = \"/srv/fast-new\" }"),
+         field("database", FieldType::text, false, "\"postgres\"",
+               "the database that must open, and that `url` names", "\"aihummer\""),
+         field("role", FieldType::text, false, "\"postgres\"", "a superuser of the cluster", "\"postgres\""),
+         field("port", FieldType::integer, false, "", "for `url`; not given: as the configuration says",
+               "5433"),
+         field("replace", FieldType::boolean, false, "false", "put a cluster that holds data aside", "true"),
+         field("version", FieldType::integer, false, "",
+               "the major version that is expected; not given: the backup's", "15"),
+         field("timeline", FieldType::integer, false, "",
+               "the timeline to follow; not given: the newest that leads on from the backup", "2")},
+    .outputs = {{.name = "url", .doc = "of the database, by the server's own socket"},
+                {.name = "data", .doc = "the data directory"},
+                {.name = "lsn", .doc = "the position up to which it was replayed"},
+                {.name = "timeline", .doc = "the timeline that the cluster is on now"},
+                {.name = "last_commit",
+                 .doc = "when the last transaction in it was committed; null: unknown"},
+                {.name = "recovered_to", .doc = "the moment that was asked for"},
+                {.name = "rpo_seconds", .doc = "from the last commit to lost_at; null: unknown"},
+                {.name = "bytes", .doc = "what the base backup holds"},
+                {.name = "segments", .doc = "archived WAL segments that were handed to the server"},
+                {.name = "protected", .doc = "false: no base backup of the new timeline exists yet"}},
+    .in_doubt = InDoubt::again,
+    .undo = Undo::whole,
+    .stays = "",
+    .drill = Drill::runs,
+    .make = make_step<Recover>,
+};
+
+}  // namespace relight

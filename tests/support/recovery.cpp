@@ -1,0 +1,227 @@
+#include "tests/support/recovery.h"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "runner/sys/error.h"
+#include "runner/sys/process.h"
+#include "tests/support/crash.h"
+#include "tests/support/failpoint.h"
+
+namespace relight {
+
+namespace {
+
+PostgresOptions small_segments() {
+  return {.fsync = false, .archive = true, .initdb = {"--wal-segsize=1"}, .settings = {}};
+}
+
+}  // namespace
+
+void give_to_postgres(const std::string& path) {
+  sys::Command command;
+  command.argv = {"chown", "-R", "postgres:postgres", path};
+  sys::output_of(command, "cannot give to postgres");
+}
+
+Source::Source(const std::vector<std::string>& backup, const std::string& prepare)
+    : server(small_segments()), base(server.folder() + "/base") {
+  server.execute("create table t (i int)");
+  if (!prepare.empty()) server.execute(prepare);
+  server.base_backup(base, backup);
+}
+
+void Source::insert(int number) {
+  server.execute("insert into t values (" + std::to_string(number) + ")");
+}
+
+std::string Source::now() const {
+  const auto ask = [&] {
+    return server.value(
+        "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+  };
+  const std::string moment = ask();
+  while (ask() == moment) {
+  }
+  return moment;
+}
+
+std::string Source::lsn() const {
+  return server.value("select pg_current_wal_lsn()");
+}
+
+Outcome as_postgres(const std::function<Json()>& act, const std::string& killed_at) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    close(ends[0]);
+    Json told;
+    try {
+      sys::become(sys::user_named("postgres"));
+      if (!killed_at.empty()) watch_failpoints(crash_at(killed_at));
+      told["value"] = act();
+    } catch (const Error& error) {
+      told = {{"error", error.what()}, {"hint", error.hint}};
+    } catch (const std::exception& error) {
+      told = {{"error", error.what()}, {"hint", ""}};
+    }
+    const std::string text = told.dump();
+    for (std::size_t done = 0; done < text.size();) {
+      const ssize_t wrote = write(ends[1], text.data() + done, text.size() - done);
+      if (wrote <= 0) _exit(1);
+      done += static_cast<std::size_t>(wrote);
+    }
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string text;
+  char buffer[4096];
+  for (ssize_t got; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<std::size_t>(got));
+  close(ends[0]);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  Outcome outcome;
+  if (WIFSIGNALED(status)) {
+    REQUIRE(WTERMSIG(status) == SIGKILL);
+    outcome.killed = true;
+    return outcome;
+  }
+  const Json told = Json::parse(text);
+  outcome.error = told.value("error", "");
+  outcome.hint = told.value("hint", "");
+  if (told.contains("value")) outcome.value = told["value"];
+  return outcome;
+}
+
+Attempt::Attempt(const Json& params, const std::string& run) : run_(run) {
+  Json all = params;
+  if (!all.contains("data")) all["data"] = data();
+  params_ = all.dump();
+  give_to_postgres(folder());
+}
+Attempt::~Attempt() = default;
+
+namespace {
+
+// Notes in a file, so that a killed attempt's are there for the next.
+class RecoverCall : public DurableCall {
+ public:
+  RecoverCall(const std::string& run, const std::string& notes_file)
+      : DurableCall("database", notes_file), run_(run) {}
+  const std::string& run() const override { return run_; }
+  void log(const std::string& line) override {
+    if (getenv("RELIGHT_TEST_LOG") != nullptr) std::fprintf(stderr, "  log: %s\n", line.c_str());
+  }
+
+ private:
+  const std::string run_;
+};
+
+}  // namespace
+
+Outcome Attempt::call(const std::function<Json(const Step&, const Params&, Call&)>& act,
+                      const std::string& killed_at, bool preview_only, bool full) const {
+  return as_postgres(
+      [&] {
+        const StepType& type = type_named("postgres.recover");
+        const TestParams params(type, params_);
+        RecoverCall call(run_, folder() + "/notes.json");
+        call.preview_only = preview_only;
+        call.full = full;
+        return act(*type.make(), params, call);
+      },
+      killed_at);
+}
+
+Outcome Attempt::preview(bool full) const {
+  return call(
+      [](const Step& step, const Params& params, Call& call) {
+        const Preview preview = step.preview(params, call);
+        Json problems = Json::array(), hints = Json::array();
+        for (const Problem& p : preview.problems) {
+          problems.push_back(p.what + ": " + p.on + ": " + p.why);
+          hints.push_back(p.hint);
+        }
+        const char* verdicts[] = {"nothing_to_do", "would_change", "cannot_yet_tell"};
+        return Json{{"verdict", verdicts[static_cast<int>(preview.verdict)]},
+                    {"summary", preview.summary},
+                    {"problems", problems},
+                    {"mends", hints},
+                    {"hints", preview.hints},
+                    {"keeps", preview.keeps}};
+      },
+      "", true, full);
+}
+
+Outcome Attempt::apply(const std::string& killed_at) const {
+  return call([](const Step& step, const Params& params, Call& call) { return step.apply(params, call); },
+              killed_at);
+}
+
+Outcome Attempt::undo(const std::string& killed_at) const {
+  return call(
+      [](const Step& step, const Params& params, Call& call) {
+        step.undo(params, call, nullptr);
+        return Json();
+      },
+      killed_at);
+}
+
+Outcome Attempt::discard() const {
+  return call(
+      [](const Step& step, const Params& params, Call& call) {
+        step.discard(params, call, nullptr);
+        return Json();
+      },
+      "");
+}
+
+Outcome Attempt::kept() const {
+  return call(
+      [](const Step& step, const Params& params, Call& call) { return step.kept(params, call, nullptr); },
+      "");
+}
+
+Outcome Attempt::check() const {
+  return call(
+      [](const Step& step, const Params& params, Call& call) {
+        Json outputs;
+        return Json{{"done", step.check(params, call, outputs) == Done::yes}, {"outputs", outputs}};
+      },
+      "");
+}
+
+std::string rows_of(const std::string& data, const std::string& table) {
+  const sys::TempFolder sockets;
+  give_to_postgres(sockets.path());
+  const auto pg_ctl = [&](const std::vector<std::string>& arguments) {
+    sys::Command command;
+    command.argv = {Postgres::program("pg_ctl"), "-D", data, "-w", "-s", "-l", sockets.path() + "/log"};
+    command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+    command.as = "postgres";
+    command.cwd = "/";
+    sys::output_of(command, "cannot run pg_ctl");
+  };
+  pg_ctl(
+      {"-o",
+       "-c listen_addresses='' -c archive_mode=off -c port=5432 -c unix_socket_directories=" + sockets.path(),
+       "start"});
+  std::string rows;
+  {
+    sys::Sql sql("host=" + sockets.path() + " port=5432 user=postgres dbname=postgres");
+    rows = sql.query("select coalesce(string_agg(i::text, ' ' order by i), 'none') from " + table).one();
+  }
+  pg_ctl({"-m", "fast", "stop"});
+  return rows;
+}
+
+}  // namespace relight

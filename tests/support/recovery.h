@@ -1,0 +1,68 @@
+// What the tests of a recovery share: a server with an archive and a base backup, the step run as the user
+// postgres, and a look into what it recovered.
+#pragma once
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "runner/step/step.h"
+#include "tests/support/postgres.h"
+
+namespace relight {
+
+// A cluster that archives segments of 1 MiB, with the table `t (i int)`, and a base backup of it.
+struct Source {
+  // `backup`: arguments for pg_basebackup. `prepare`: SQL before the backup.
+  explicit Source(const std::vector<std::string>& backup = {"--format=tar"}, const std::string& prepare = "");
+
+  void insert(int number);
+  std::string now() const;  // in ISO 8601; later than every commit so far, earlier than the next
+  std::string lsn() const;
+
+  Postgres server;
+  std::string base;  // its folder
+};
+
+// What became of a call that ran in a child as the user postgres.
+struct Outcome {
+  Json value;         // what it returned
+  std::string error;  // "" or "WHAT: ON: WHY"
+  std::string hint;
+  bool killed = false;  // at the failpoint that it was to die at
+};
+Outcome as_postgres(const std::function<Json()>& act, const std::string& killed_at = "");
+
+// A step with its parameters and its notes, which outlive a kill. The folder is the user postgres' own, for
+// targets.
+class Attempt {
+ public:
+  // The field `data` is put in where `params` has none: folder() + "/data".
+  explicit Attempt(const Json& params, const std::string& run = "20261121-102600-test");
+  ~Attempt();
+
+  std::string folder() const { return folder_.path(); }
+  std::string data() const { return folder() + "/data"; }
+
+  Outcome preview(
+      bool full = false) const;  // {"verdict", "summary", "problems": ["WHAT: ON: WHY"], "hints", ...}
+  Outcome apply(const std::string& killed_at = "") const;
+  Outcome undo(const std::string& killed_at = "") const;
+  Outcome discard() const;
+  Outcome kept() const;
+  Outcome check() const;
+
+ private:
+  Outcome call(const std::function<Json(const Step&, const Params&, Call&)>& act,
+               const std::string& killed_at, bool preview_only = false, bool full = false) const;
+  sys::TempFolder folder_;
+  std::string params_, run_;
+};
+
+// A folder that is given to the user postgres, with all that it holds.
+void give_to_postgres(const std::string& path);
+
+// The rows of table `t` of the cluster at `data`, which is started for it and stopped again: "1 2 3".
+std::string rows_of(const std::string& data, const std::string& table = "t");
+
+}  // namespace relight
