@@ -12,10 +12,10 @@ struct HttpRequest {
   std::string url;
   std::map<std::string, std::string> headers;
   std::string body;
-  std::chrono::milliseconds timeout{10000};
+  std::chrono::milliseconds timeout{10000};  // of the whole exchange; 0: none
   std::size_t body_limit = 8u << 20;
   bool follow_redirects = false;
-  std::function<bool()> stop;
+  std::function<bool()> stop;  // asked four times a second; true: a transient Error, "told to stop"
 };
 
 struct HttpAnswer {
@@ -26,7 +26,8 @@ struct HttpAnswer {
 };
 
 // No answer (refused, reset, timed out, name not found) is a transient Error that says which; any status is
-// an answer. Proxies from the environment are not used for loopback addresses.
+// an answer. Proxies from the environment
+// are not used for loopback addresses.
 HttpAnswer http(const HttpRequest& request);
 
 }  // namespace relight::sys

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <future>
 #include <thread>
 
 #include "runner/sys/text.h"
@@ -174,26 +175,33 @@ void Sql::State::connect(const std::string& conninfo, const std::map<std::string
 // Asks the server to give the query up, then waits for its end; a server that does not obey loses the
 // connection.
 void Sql::State::cancel() {
+  const Clock::time_point until = Clock::now() + kCancelWithin;
+  std::future<void> sent;
   if (PGcancel* const request = PQgetCancel(connection.get())) {
+    std::promise<void> done;
+    sent = done.get_future();
     // A thread of its own: PQcancel connects without a time limit.
-    std::thread([request] {
+    std::thread([request, done = std::move(done)]() mutable {
       char reason[256];
       PQcancel(request, reason, sizeof reason);
       PQfreeCancel(request);
+      done.set_value();
     }).detach();
   }
-  const Clock::time_point until = Clock::now() + kCancelWithin;
-  while (Clock::now() < until && PQstatus(connection.get()) == CONNECTION_OK) {
+  bool ended = false;
+  while (!ended && Clock::now() < until && PQstatus(connection.get()) == CONNECTION_OK) {
     if (PQisBusy(connection.get()) == 0) {
-      Result rest(PQgetResult(connection.get()));
-      if (!rest) return;
+      const Result rest(PQgetResult(connection.get()));
       const ExecStatusType status = PQresultStatus(rest.get());
       if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) break;
+      ended = !rest;
     } else if (wait_for(POLLIN, until)) {
       PQconsumeInput(connection.get());
     }
   }
-  connection.reset();
+  // The server signals its backend twice, so that the second may come after the query has ended: the next
+  // query waits until PQcancel says that all was sent.
+  if (!ended || (sent.valid() && sent.wait_until(until) != std::future_status::ready)) connection.reset();
 }
 
 std::vector<Result> Sql::State::collect(const char* what) {
