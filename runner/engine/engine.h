@@ -57,6 +57,8 @@ class Engine {
   int rollback(const std::string& to);
   // Frees what the run keeps: `relight keep --drop`.
   int discard();
+  // Gives the run and its targets up as they are. Throws a refused Error when the run has ended already.
+  void abandon();
 
   const RunRecord& record() const;
 

@@ -195,6 +195,8 @@ struct Fold {
     StepRecord& s = step();
     s.why_skipped = text(record, "why");
     s.outputs = value_of(record, "outputs");
+    // In a rollback a person says that this step's change may stay.
+    if (run.in_rollback) s.touched = s.undo_failed = false;
     end(s, Step::skipped);
   }
 

@@ -22,7 +22,7 @@
 //   failed        step, attempt, op, error{kind,what,on,why,hint}, again   again: it will be tried again
 //   skipped       step, why, outputs               outputs: the defaults
 //   settled       step                             a step in doubt: what earlier attempts left is gone
-//   undone        step
+//   undone        step, by                         by: person (--done), else not there
 //   kept          step, things                     after a finished or undone step: what discard would free
 //   discarded     step
 //   amended       plan (digest), kept [names], changes (text), file    kept: settled steps that stay so

@@ -75,10 +75,11 @@ Keeper::Keeper() = default;
 Keeper::Keeper(Keeper&&) noexcept = default;
 Keeper::~Keeper() = default;
 
-Keeper Keeper::start(std::function<int(int socket)> worker, const std::vector<int>& kept_fds) {
+Keeper Keeper::start(std::function<int(int socket)> worker, const std::vector<int>& kept_fds,
+                     const std::vector<int>& own_fds) {
   Fd theirs, keeper_end, launcher_end;
   pid_t keeper_pid =
-      fork_with(theirs, keeper_end, [&](Fd socket) { keep(std::move(socket), worker, kept_fds); });
+      fork_with(theirs, keeper_end, [&](Fd socket) { keep(std::move(socket), worker, kept_fds, own_fds); });
   pid_t launcher_pid = fork_with(theirs, launcher_end, [](Fd socket) { serve_launches(std::move(socket)); });
   Keeper keeper;
   keeper.state_ = std::make_unique<State>(std::move(keeper_end), std::move(launcher_end));

@@ -397,8 +397,10 @@ void detach(const char* name, const std::vector<int>& fds) {
   close_all_but(fds);
 }
 
-void keep(Fd socket, const std::function<int(int)>& worker, const std::vector<int>& kept_fds) {
+void keep(Fd socket, const std::function<int(int)>& worker, const std::vector<int>& kept_fds,
+          const std::vector<int>& own_fds) {
   std::vector<int> fds = kept_fds;
+  fds.insert(fds.end(), own_fds.begin(), own_fds.end());
   fds.push_back(socket.get());
   detach("relight-keeper", fds);
   prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -11,7 +11,7 @@ enum class KeeperRequest { spawn, end };
 
 // Never returns: it ends when the other end of the socket is closed, after every descendant is gone.
 [[noreturn]] void keep(Fd socket, const std::function<int(int socket)>& worker,
-                       const std::vector<int>& kept_fds);
+                       const std::vector<int>& kept_fds, const std::vector<int>& own_fds);
 
 // The launcher's: answers each request of its socket (keeper.cpp), until the other end is closed.
 [[noreturn]] void serve_launches(Fd socket);

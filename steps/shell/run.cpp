@@ -40,7 +40,8 @@ Error failure(const std::string& program, int exit_code, const std::string& outp
           strsignal(exit_code - 128) + ")";
   const std::string end = end_of(output, message_limit);
   why += end.empty() ? ", and printed nothing" : ": " + end;
-  return Error(ErrorKind::permanent, "the program failed", program, why,
+  // Whether it may pass by itself only the author knows: who writes `retry` says that it may.
+  return Error(ErrorKind::transient, "the program failed", program, why,
                "the step's log has its whole output; mend the cause, then resume the run");
 }
 
@@ -143,7 +144,7 @@ class Run : public Step {
     const std::string program = params.list("command").front();
     if (!params.has("undo"))
       throw Error(
-          ErrorKind::permanent, "cannot be undone", program, "the step has no `undo`",
+          ErrorKind::refused, "cannot be undone", program, "the step has no `undo`",
           "put back by hand what the program changed, then `relight resume --done " + call.step() + "`");
     const sys::Result result = run_argv(params, call, "undo");
     if (!result.ok())

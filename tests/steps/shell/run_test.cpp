@@ -56,11 +56,11 @@ TEST_CASE("a program without creates and check is a child of the engine") {
 TEST_CASE("a child that fails is named with its exit code and the end of its output") {
   Shell shell(R"({"command": ["/bin/sh", "-c", "x"]})");
   CHECK(error_of([&] { shell.step->child_done(shell.params, 3, "line\nno such table\n"); }) ==
-        "permanent: the program failed: /bin/sh: it exited with 3: line\nno such table");
+        "transient: the program failed: /bin/sh: it exited with 3: line\nno such table");
   CHECK(error_of([&] { shell.step->child_done(shell.params, 3, ""); }) ==
-        "permanent: the program failed: /bin/sh: it exited with 3, and printed nothing");
+        "transient: the program failed: /bin/sh: it exited with 3, and printed nothing");
   CHECK(error_of([&] { shell.step->child_done(shell.params, 137, ""); }) ==
-        "permanent: the program failed: /bin/sh: it was ended by signal 9 (Killed), and printed nothing");
+        "transient: the program failed: /bin/sh: it was ended by signal 9 (Killed), and printed nothing");
 }
 
 TEST_CASE("stdout is its end, at most 64 KiB, in UTF-8, and none when it is secret") {
@@ -154,10 +154,10 @@ TEST_CASE("undo runs its program, only where the step ran, and is refused withou
         "what the program changes: the step has no `undo`");
   without.apply();
   CHECK(error_of([&] { without.step->undo(without.params, without.call, nullptr); }) ==
-        "permanent: cannot be undone: true: the step has no `undo`");
+        "refused: cannot be undone: true: the step has no `undo`");
   Shell failing(R"({"command": ["true"], "undo": ["sh", "-c", "echo no way >&2; exit 4"]})");
   CHECK(error_of([&] { failing.step->undo(failing.params, failing.call, nullptr); }) ==
-        "permanent: the program failed: sh: it exited with 4: no way");
+        "transient: the program failed: sh: it exited with 4: no way");
 }
 
 TEST_CASE("killed at every failpoint, then applied again: the same end") {
