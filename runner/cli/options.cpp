@@ -1,0 +1,181 @@
+#include "runner/cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "runner/engine/run_folder.h"
+#include "runner/step/schema.h"
+#include "runner/sys/files.h"
+
+namespace relight {
+
+namespace {
+
+void add_run(CLI::App* command, Options& options) {
+  command->add_option("RUN", options.run, "a run's id, a unique start of it, or nothing for the latest");
+}
+
+void add_runbook(CLI::App* command, Options& options) {
+  command->add_option("RUNBOOK", options.runbook, "the runbook, a Lua file")->required();
+  command->add_option("--set", options.sets, "an input: NAME=VALUE; a secret: NAME=env:VAR, NAME=file:PATH")
+      ->allow_extra_args(false);
+  command->add_option("--inputs", options.inputs_file, "a JSON file of inputs; --set wins over it");
+  command
+      ->add_option_function<std::string>(
+          "--depth", [&](const std::string& depth) { options.full = depth == "full"; },
+          "quick: names, sizes, headers, WAL by CRC; full: every byte")
+      ->check(CLI::IsMember({"quick", "full"}));
+  command->add_flag("--json", options.json, "print JSON");
+}
+
+void add_going(CLI::App* command, Options& options) {
+  command->add_option("--jobs", options.jobs, "how many steps may run at once (4)")
+      ->check(CLI::Range(1, 256));
+  command->add_flag("--yes", options.yes, "answer relight's own questions with yes; never an approve");
+  command->add_option("--approve", options.approvals, "give the approval NAME")->allow_extra_args(false);
+}
+
+void add_commands(CLI::App& app, Options& options) {
+  CLI::App* plan = app.add_subcommand("plan", "say what a runbook would do, and touch nothing");
+  add_runbook(plan, options);
+  plan->add_flag("--check-secrets", options.check_secrets,
+                 "read secrets that run a command or are asked for, too");
+
+  CLI::App* run = app.add_subcommand("run", "plan a runbook, then carry it out");
+  add_runbook(run, options);
+  add_going(run, options);
+
+  CLI::App* resume = app.add_subcommand("resume", "go on with a run after its last checkpoint");
+  add_run(resume, options);
+  add_going(resume, options);
+  resume->add_flag("--json", options.json, "print JSON");
+  resume->add_option("--amend", options.amend,
+                     "go on with this mended runbook; finished, unchanged steps stay");
+  resume->add_option("--skip", options.skip, "leave this step out; needs --because")->allow_extra_args(false);
+  resume->add_option("--because", options.because, "why it is left out; goes into the journal")
+      ->allow_extra_args(false);
+  resume->add_option("--again", options.again, "a step in doubt: apply it again")->allow_extra_args(false);
+  resume->add_option("--done", options.done, "a step in doubt: it is done, go on behind it")
+      ->allow_extra_args(false);
+
+  CLI::App* rollback = app.add_subcommand("rollback", "put back what a run changed, the last step first");
+  add_run(rollback, options);
+  rollback->add_option("--to", options.to, "the step that stays: only what came behind it is undone");
+  rollback->add_flag("--yes", options.yes, "answer relight's own questions with yes");
+  rollback->add_flag("--json", options.json, "print JSON");
+
+  CLI::App* abandon =
+      app.add_subcommand("abandon", "give up a run and its targets as they are; undoes nothing");
+  abandon->add_option("RUN", options.run, "the run's id, or a unique start of it")->required();
+
+  CLI::App* status = app.add_subcommand("status", "where a run stands, step by step");
+  add_run(status, options);
+  status->add_flag("--json", options.json, "print JSON");
+
+  CLI::App* log = app.add_subcommand("log", "the journal of a run in words, or what one step printed");
+  add_run(log, options);
+  log->add_option("STEP", options.step, "the step whose output to print");
+
+  CLI::App* report =
+      app.add_subcommand("report", "what was done, how long it took (RTO), what was lost (RPO)");
+  add_run(report, options);
+  report->add_option("--format", options.format, "text or json")->check(CLI::IsMember({"text", "json"}));
+  report->add_option("--out", options.out, "write it to this file");
+
+  CLI::App* keep = app.add_subcommand("keep", "kept copies: whose, how big, how old");
+  keep->add_option("--drop", options.drop, "free what this run keeps; it cannot be rolled back then");
+  keep->add_flag("--yes", options.yes, "answer relight's own questions with yes");
+
+  CLI::App* steps = app.add_subcommand("steps", "the step types, or one of them in full");
+  steps->add_option("TYPE", options.step, "a type, or a family");
+
+  CLI::App* help = app.add_subcommand("help", "this text, or a command's own");
+  help->add_option("COMMAND", options.step, "the command");
+}
+
+const char* const footer =
+    "Exit codes:\n"
+    "    0  done\n"
+    "    1  a step failed: mend it and `relight resume`, or `relight rollback`\n"
+    "    2  nothing was started: usage, runbook, inputs, or something is missing\n"
+    "    3  failed and rolled back\n"
+    "    4  needs a person: a step in doubt, a damaged journal, a failed rollback\n"
+    "    5  another run holds a target\n"
+    "    6  waits for an approval\n"
+    "    7  done, but over budget, or with an error that nobody waived\n"
+    "  130  interrupted, can be resumed\n";
+
+int mistake(const CLI::App& app, const std::string& first, const CLI::ParseError& error) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  const bool is_command = std::find(names.begin(), names.end(), first) != names.end();
+  if (!first.empty() && first[0] != '-' && !is_command) {
+    const std::string near = near_name(first, names);
+    std::fprintf(
+        stderr, "relight: there is no command `%s`\n  hint: %s\n", first.c_str(),
+        near.empty() ? "`relight help` lists them" : ("did you mean `relight " + near + "`?").c_str());
+    return 2;
+  }
+  std::fprintf(stderr, "relight: %s\n  hint: `relight help%s` shows what it takes\n", error.what(),
+               is_command ? (" " + first).c_str() : "");
+  return 2;
+}
+
+}  // namespace
+
+Parsed parse_command_line(int argc, char** argv) {
+  Parsed parsed;
+  Options& options = parsed.options;
+  CLI::App app(
+      "relight brings a lost host back by a runbook, step by step; it can always say\nwhat it did, go on "
+      "after a crash, or go back.",
+      "relight");
+  app.require_subcommand(0, 1);
+  app.fallthrough();
+  app.set_version_flag("--version", "relight " RELIGHT_VERSION);
+  app.add_option("--state", options.state, "the state folder ($RELIGHT_STATE; /var/lib/relight for root)");
+  app.footer(footer);
+  app.get_formatter()->column_width(26);
+  add_commands(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    parsed.exit = 0;
+    return parsed;
+  } catch (const CLI::CallForVersion&) {
+    std::puts("relight " RELIGHT_VERSION);
+    parsed.exit = 0;
+    return parsed;
+  } catch (const CLI::ParseError& error) {
+    parsed.exit = mistake(app, argc > 1 ? argv[1] : "", error);
+    return parsed;
+  }
+  const auto chosen = app.get_subcommands();
+  options.command = chosen.empty() ? "help" : chosen[0]->get_name();
+  if (options.command == "help") {
+    const CLI::App* about = options.step.empty() ? &app : nullptr;
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+      if (command->get_name() == options.step) about = command;
+    if (about == nullptr) {
+      std::fprintf(stderr, "relight: there is no command `%s`\n  hint: `relight help` lists them\n",
+                   options.step.c_str());
+      parsed.exit = 2;
+      return parsed;
+    }
+    std::fputs(about->help().c_str(), stdout);
+    parsed.exit = 0;
+    return parsed;
+  }
+  options.state = options.state.empty() ? default_state_folder() : sys::absolute(options.state);
+  if (options.skip.size() != options.because.size()) {
+    std::fputs(
+        "relight: every --skip STEP needs its --because TEXT\n  hint: the reason goes into the journal\n",
+        stderr);
+    parsed.exit = 2;
+  }
+  return parsed;
+}
+
+}  // namespace relight

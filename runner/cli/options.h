@@ -1,0 +1,35 @@
+// The command line as typed.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace relight {
+
+struct Options {
+  std::string command;  // plan | run | resume | ...
+  std::string runbook;
+  std::string run;                // RUN: an id, a unique start of one, or "" for the latest
+  std::string step;               // STEP of log, TYPE of steps, COMMAND of help
+  std::vector<std::string> sets;  // NAME=VALUE
+  std::string inputs_file;
+  bool full = false;  // --depth full
+  bool json = false, yes = false, check_secrets = false;
+  int jobs = 4;
+  std::vector<std::string> approvals;
+  std::string amend;
+  std::vector<std::string> skip, because, again, done;
+  std::string to;                    // rollback
+  std::string format = "text", out;  // report
+  std::string drop;                  // keep
+  std::string state;                 // --state, or the default
+};
+
+struct Parsed {
+  Options options;
+  int exit = -1;  // 0 or 2: the command line was answered already (help, a mistake)
+};
+
+// Prints help or the mistake itself, with the near name of a misspelt command.
+Parsed parse_command_line(int argc, char** argv);
+
+}  // namespace relight

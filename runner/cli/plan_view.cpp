@@ -1,0 +1,142 @@
+#include "runner/cli/plan_view.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "runner/cli/print.h"
+#include "runner/engine/verdict.h"
+#include "runner/step/value.h"
+#include "runner/sys/text.h"
+
+namespace relight {
+
+namespace {
+
+const Preview& preview_of(const PlanPreview& preview, const std::string& name) {
+  static const Preview none;
+  const auto it = preview.steps.find(name);
+  return it == preview.steps.end() ? none : it->second;
+}
+
+// What an undo of the step cannot bring back, in one phrase; empty: it brings back all.
+std::string lost_by_undo(const PlannedStep& step, const Preview& preview) {
+  if (!preview.cannot_undo.empty()) return preview.cannot_undo;
+  switch (step.step_type->undo) {
+    case Undo::whole:
+      return "";
+    case Undo::part:
+      return step.step_type->stays;
+    case Undo::none:
+      return "it cannot be undone";
+  }
+  return "";
+}
+
+std::string head_of(const PlannedStep& step, const Preview& preview) {
+  if (step.type == approve_type) return "asks: " + preview.summary;
+  std::string text = preview.summary;
+  if (preview.verdict == Preview::Verdict::nothing_to_do)
+    text = "nothing to do" + (text.empty() ? "" : ": " + text);
+  else if (preview.verdict == Preview::Verdict::cannot_yet_tell)
+    text =
+        (preview.proved_after.empty() ? "told when its turn comes" : "proved after " + preview.proved_after) +
+        (text.empty() ? "" : ": " + text);
+  if (text.empty()) text = step.doc.empty() ? step.type : step.doc;
+  return text;
+}
+
+std::string inputs_text(const Plan& plan) {
+  std::string text;
+  for (auto it = plan.inputs->begin(); it != plan.inputs->end(); ++it)
+    if (!it->is_null())
+      text += fmt::format("  {} = {}\n", it.key(), wrapped(shown(*it), 6 + it.key().size()));
+  return text.empty() ? "" : "inputs\n" + text + "\n";
+}
+
+}  // namespace
+
+std::string plan_text(const Plan& plan, const PlanPreview& preview) {
+  std::string out =
+      fmt::format("plan of {} ({}), digest {}\n\n", plan.runbook, plan.file, plan.digest.substr(0, 16));
+  out += inputs_text(plan);
+  std::size_t width = 4;
+  for (const PlannedStep& step : plan.steps) width = std::max(width, step.name.size());
+  width = std::min<std::size_t>(width, 20);
+  const std::size_t digits = std::to_string(plan.steps.size()).size();
+  const std::size_t indent = digits + 4 + width;
+  int changing = 0, idle = 0, open = 0, problems = static_cast<int>(preview.problems.size());
+  std::string cannot_undo;
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const PlannedStep& step = plan.steps[i];
+    const Preview& seen = preview_of(preview, step.name);
+    out += fmt::format("{:>{}}  {:<{}}  {}\n", i + 1, digits, step.name, width,
+                       wrapped(head_of(step, seen), indent));
+    const std::string pad(indent, ' ');
+    for (const std::string& kept : seen.keeps) out += pad + "keeps " + wrapped(kept, indent + 6) + "\n";
+    for (const std::string& hint : seen.hints) out += pad + "note: " + wrapped(hint, indent + 6) + "\n";
+    if (step.when) out += pad + "when: " + wrapped(shown(*step.when), indent + 6) + "\n";
+    if (const std::string lost = lost_by_undo(step, seen); !lost.empty() && step.type != approve_type)
+      out += pad + "undo: " + wrapped(lost, indent + 6) + "\n";
+    for (const Problem& problem : seen.problems) {
+      std::string text = problem_text(problem, indent);
+      out += pad.substr(0, indent > 9 ? indent - 9 : 0) + "PROBLEM  " + text.substr(indent);
+      ++problems;
+    }
+    if (step.type == approve_type) continue;
+    switch (seen.verdict) {
+      case Preview::Verdict::nothing_to_do:
+        ++idle;
+        break;
+      case Preview::Verdict::would_change:
+        ++changing;
+        break;
+      case Preview::Verdict::cannot_yet_tell:
+        ++open;
+        break;
+    }
+  }
+  out += "\n";
+  for (const Problem& problem : preview.problems) out += "PROBLEM  " + problem_text(problem, 9).substr(9);
+  for (const std::string& told : unknown_budgets(plan)) out += "note: " + wrapped(told, 6) + "\n";
+  out += fmt::format("{} steps: {} to do, {} done already", plan.steps.size(), changing, idle);
+  if (open > 0) out += fmt::format(", {} told when their turn comes", open);
+  out += problems == 0
+             ? ". Nothing was touched.\n"
+             : fmt::format("; {} in the way. Nothing was touched.\n",
+                           problems == 1 ? "1 problem is" : fmt::format("{} problems are", problems));
+  return out;
+}
+
+Json plan_json(const Plan& plan, const PlanPreview& preview) {
+  Json steps = Json::array();
+  for (const PlannedStep& step : plan.steps) {
+    const Preview& seen = preview_of(preview, step.name);
+    Json json = to_json(seen);
+    json["name"] = step.name;
+    json["type"] = step.type;
+    json["file"] = step.file;
+    json["line"] = step.line;
+    json["after"] = step.after;
+    json["params"] = *step.params;
+    json["undo"] = step.step_type->undo == Undo::whole  ? "whole"
+                   : step.step_type->undo == Undo::part ? "part"
+                                                        : "none";
+    steps.push_back(std::move(json));
+  }
+  Preview whole;
+  whole.problems = preview.problems;
+  return {{"runbook", plan.runbook},
+          {"digest", plan.digest},
+          {"steps", std::move(steps)},
+          {"problems", to_json(whole)["problems"]}};
+}
+
+std::set<std::string> undecided(const PlanPreview& preview) {
+  std::set<std::string> names;
+  for (const auto& [name, step] : preview.steps)
+    if (step.verdict == Preview::Verdict::cannot_yet_tell) names.insert(name);
+  return names;
+}
+
+}  // namespace relight

@@ -1,0 +1,87 @@
+// steps: the step reference, printed from the schema that checks the parameters.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "runner/cli/commands.h"
+#include "runner/cli/print.h"
+#include "runner/sys/text.h"
+
+namespace relight {
+
+namespace {
+
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
+
+std::string family_of(const StepType& type) {
+  return type.name.substr(0, type.name.find('.'));
+}
+
+std::string rows(const std::string& name, std::size_t width, const std::string& text) {
+  return fmt::format("  {:<{}}  {}\n", name, width, wrapped(text, width + 4));
+}
+
+std::string describe(const StepType& type) {
+  std::string out = type.name + "\n\n" + wrapped(type.doc, 0) + "\n\n";
+  std::size_t width = 0;
+  for (const Field& field : type.fields) width = std::max(width, field.name.size());
+  for (const Output& output : type.outputs) width = std::max(width, output.name.size());
+  if (!type.fields.empty()) out += "fields\n";
+  for (const Field& field : type.fields) {
+    std::string text = field.choices.empty() ? name_of(field.type) : sys::join(field.choices, " | ");
+    if (field.required) text += ", required";
+    if (!field.fallback.empty()) text += ", default " + field.fallback;
+    if (!field.doc.empty()) text += ": " + field.doc;
+    out += rows(field.name, width, text);
+  }
+  if (!type.outputs.empty()) out += "\noutputs\n";
+  for (const Output& output : type.outputs) out += rows(output.name, width, output.doc);
+  const char* doubt = type.in_doubt == InDoubt::again ? "it is applied again, and converges"
+                      : type.in_doubt == InDoubt::ask ? "a person is asked, unless reality tells"
+                                                      : "it is undone, then applied afresh";
+  out += "\n";
+  out += rows("in doubt", 8, doubt);
+  out += rows("undo", 8,
+              type.undo == Undo::whole  ? "whole"
+              : type.undo == Undo::part ? "in part: " + type.stays
+                                        : "none");
+  out += "\nexample\n";
+  for (const std::string& line : sys::split(type.example, '\n')) out += "  " + line + "\n";
+  return out;
+}
+
+}  // namespace
+
+int command_steps(const Options& options, const Program& program) {
+  std::vector<const StepType*> types = program.types;
+  std::sort(types.begin(), types.end(),
+            [](const StepType* a, const StepType* b) { return a->name < b->name; });
+  if (options.step.empty()) {
+    std::size_t width = 0;
+    for (const StepType* type : types) width = std::max(width, type->name.size());
+    for (const StepType* type : types)
+      std::fputs(rows(type->name, width, first_line(type->doc)).c_str(), stdout);
+    std::printf(
+        "\n`relight steps TYPE` shows one in full. Every step also takes after, as, doc,\ntimeout, retry, "
+        "when, "
+        "defaults, in_doubt, on_failure and waive.\n");
+    return 0;
+  }
+  std::vector<std::string> names;
+  bool found = false;
+  for (const StepType* type : types) {
+    names.push_back(type->name);
+    if (type->name != options.step && family_of(*type) != options.step) continue;
+    std::fputs(((found ? "\n" : "") + describe(*type)).c_str(), stdout);
+    found = true;
+  }
+  if (found) return 0;
+  const std::string near = near_name(options.step, names);
+  throw Error(ErrorKind::refused, "cannot describe the step type", options.step, "there is none of that name",
+              near.empty() ? "`relight steps` lists them" : "did you mean " + near + "?");
+}
+
+}  // namespace relight

@@ -1,0 +1,229 @@
+// plan, run, resume, rollback, abandon.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "runner/cli/amend.h"
+#include "runner/cli/commands.h"
+#include "runner/cli/plan_view.h"
+#include "runner/cli/print.h"
+#include "runner/cli/summary.h"
+#include "runner/cli/terminal.h"
+#include "runner/engine/engine.h"
+#include "runner/engine/previews.h"
+#include "runner/engine/scheduler.h"
+#include "runner/engine/targets.h"
+#include "runner/journal/reader.h"
+#include "runner/lang/evaluate.h"
+#include "runner/step/value.h"
+#include "runner/sys/text.h"
+
+namespace relight {
+
+namespace {
+
+lang::Given given_inputs(const Options& options) {
+  lang::Given given;
+  given.can_ask = at_terminal();
+  if (!options.inputs_file.empty()) {
+    const std::string text = sys::read_file(options.inputs_file);
+    Json parsed = Json::parse(text, nullptr, false);
+    if (!parsed.is_object())
+      throw Error(ErrorKind::refused, "cannot read the inputs", options.inputs_file,
+                  "it is not a JSON object", "write it as {\"NAME\": \"VALUE\"}");
+    given.file = std::make_shared<const Json>(std::move(parsed));
+  }
+  for (const std::string& set : options.sets) {
+    const std::size_t equals = set.find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw Error(ErrorKind::refused, "cannot read an input", "--set", "it is not NAME=VALUE",
+                  "write --set NAME=VALUE");
+    given.set[set.substr(0, equals)] = set.substr(equals + 1);
+  }
+  return given;
+}
+
+lang::Evaluated evaluated(const std::string& runbook, lang::Given given, const Program& program) {
+  lang::Evaluated result = lang::evaluate({runbook, std::move(given), program.step_types});
+  for (const std::string& warning : result.warnings)
+    std::fprintf(stderr, "note: %s\n", wrapped(warning, 6).c_str());
+  return result;
+}
+
+Frozen frozen_of(const lang::Evaluated& evaluated) {
+  Frozen frozen;
+  frozen.plan = &evaluated.plan;
+  frozen.inputs = evaluated.given;
+  for (const lang::SourceFile& source : evaluated.sources) frozen.sources[source.name] = source.bytes;
+  return frozen;
+}
+
+// The secrets that a person types: asked for once, held in memory only.
+std::map<std::string, std::string> asked_secrets(const Plan& plan) {
+  std::map<std::string, std::string> asked;
+  for (const PlannedStep& step : plan.steps) {
+    for (const std::string& name : secrets_used(*step.params)) {
+      if (name.rfind("ask:", 0) != 0 || asked.count(name.substr(4)) > 0) continue;
+      if (std::string bytes; ask_secret(name.substr(4), bytes)) asked[name.substr(4)] = bytes;
+    }
+  }
+  return asked;
+}
+
+PlanPreview preview(const Plan& plan, const Options& options, const Program& program, bool check_secrets,
+                    const std::map<std::string, std::string>& asked, const std::string& run = "plan") {
+  PreviewOptions how;
+  how.run = run;
+  how.full = options.full;
+  how.check_secrets = check_secrets;
+  how.asked = asked;
+  return preview_plan(plan, program.types, program.hooks, how);
+}
+
+int go(RunFolder folder, const Plan& plan, const Options& options, const Program& program,
+       EngineOptions engine_options, const std::function<int(Engine&)>& action) {
+  Terminal terminal(plan, folder, options.json);
+  engine_options.jobs = options.jobs;
+  engine_options.approvals.insert(options.approvals.begin(), options.approvals.end());
+  Engine engine(folder, plan, program.types, program.hooks, terminal, std::move(engine_options));
+  const int exit = action(engine);
+  if (options.json)
+    std::printf("%s\n", summary_json(folder, plan, engine.record(), exit).dump().c_str());
+  else
+    std::fputs(summary_text(folder, plan, engine.record(), exit).c_str(), stdout);
+  return exit;
+}
+
+void must_have(const Plan& plan, const std::string& option, const std::vector<std::string>& names) {
+  std::vector<std::string> all;
+  for (const PlannedStep& step : plan.steps) all.push_back(step.name);
+  for (const std::string& name : names) {
+    if (plan.find(name) != nullptr) continue;
+    const std::string near = near_name(name, all);
+    throw Error(ErrorKind::refused, "cannot use " + option, name, "the plan has no step of that name",
+                near.empty() ? "`relight status` lists the steps" : "did you mean `" + near + "`?");
+  }
+}
+
+}  // namespace
+
+int command_plan(const Options& options, const Program& program) {
+  const lang::Evaluated result = evaluated(options.runbook, given_inputs(options), program);
+  std::map<std::string, std::string> asked;
+  if (options.check_secrets) asked = asked_secrets(result.plan);
+  const PlanPreview seen = preview(result.plan, options, program, options.check_secrets, asked);
+  if (options.json)
+    std::printf("%s\n", plan_json(result.plan, seen).dump().c_str());
+  else
+    std::fputs(plan_text(result.plan, seen).c_str(), stdout);
+  return seen.refused() ? exit_refused : exit_done;
+}
+
+int command_run(const Options& options, const Program& program) {
+  const lang::Evaluated result = evaluated(options.runbook, given_inputs(options), program);
+  must_have(result.plan, "--approve", options.approvals);
+  EngineOptions engine_options;
+  engine_options.asked = asked_secrets(result.plan);
+  const PlanPreview seen = preview(result.plan, options, program, true, engine_options.asked);
+  if (seen.refused()) {
+    std::fputs(options.json ? (plan_json(result.plan, seen).dump() + "\n").c_str()
+                            : plan_text(result.plan, seen).c_str(),
+               stdout);
+    std::fprintf(stderr,
+                 "relight: nothing was started: mend what the plan calls a PROBLEM, then run again\n");
+    return exit_refused;
+  }
+  if (at_terminal() && !options.yes && !options.json) {
+    std::fputs(plan_text(result.plan, seen).c_str(), stdout);
+    if (!ask_yes("carry it out?")) return exit_refused;
+  }
+  engine_options.preview_first = undecided(seen);
+  const RunFolder folder = RunFolder::create(options.state, frozen_of(result));
+  if (!options.json)
+    std::printf("run %s of %s, %zu steps\n", folder.id().c_str(), result.plan.runbook.c_str(),
+                result.plan.steps.size());
+  return go(folder, result.plan, options, program, std::move(engine_options),
+            [](Engine& engine) { return engine.run(); });
+}
+
+int command_resume(const Options& options, const Program& program) {
+  RunFolder folder = RunFolder::find(options.state, options.run);
+  Plan plan = folder.plan(program.types);
+  const RunRecord past = fold(read_journal(folder.journal()).records, false);
+  if (past.state == RunRecord::State::done || past.state == RunRecord::State::rolled_back ||
+      past.state == RunRecord::State::abandoned)
+    throw Error(ErrorKind::refused, "cannot resume", folder.id(),
+                std::string("the run is ") + name_of(past.state),
+                past.state == RunRecord::State::done
+                    ? "`relight rollback` takes it back; `relight run` starts another"
+                    : "`relight run` starts another");
+  EngineOptions engine_options;
+  if (!options.amend.empty()) {
+    lang::Given given;
+    given.file = std::make_shared<const Json>(folder.inputs());
+    const lang::Evaluated mended = evaluated(options.amend, given, program);
+    const Amendment amendment = compare(plan, mended.plan, past);
+    std::fputs(amendment.text.c_str(), stdout);
+    if (at_terminal() && !options.yes && !ask_yes("go on with the mended runbook?")) return exit_refused;
+    folder.amend(frozen_of(mended));
+    plan = mended.plan;
+    engine_options.amended = std::make_shared<const Json>(Json{{"kind", "amended"},
+                                                               {"plan", plan.digest},
+                                                               {"kept", amendment.kept},
+                                                               {"changes", amendment.text},
+                                                               {"file", plan.file}});
+  }
+  must_have(plan, "--skip", options.skip);
+  must_have(plan, "--again", options.again);
+  must_have(plan, "--done", options.done);
+  must_have(plan, "--approve", options.approvals);
+  engine_options.again = {options.again.begin(), options.again.end()};
+  engine_options.done = {options.done.begin(), options.done.end()};
+  for (std::size_t i = 0; i < options.skip.size(); ++i)
+    engine_options.skip[options.skip[i]] = options.because[i];
+  engine_options.asked = asked_secrets(plan);
+  // Time has passed: what has not begun is looked at again before its first effect.
+  for (const PlannedStep& step : plan.steps)
+    if (past.step(step.name).attempts == 0) engine_options.preview_first.insert(step.name);
+  if (!options.json) std::printf("run %s of %s goes on\n", folder.id().c_str(), plan.runbook.c_str());
+  return go(folder, plan, options, program, std::move(engine_options),
+            [](Engine& engine) { return engine.run(); });
+}
+
+int command_rollback(const Options& options, const Program& program) {
+  const RunFolder folder = RunFolder::find(options.state, options.run);
+  const Plan plan = folder.plan(program.types);
+  if (!options.to.empty()) must_have(plan, "--to", {options.to});
+  const RunRecord past = fold(read_journal(folder.journal()).records, false);
+  if (past.state == RunRecord::State::rolled_back || past.state == RunRecord::State::abandoned)
+    throw Error(ErrorKind::refused, "cannot roll back", folder.id(),
+                std::string("the run is ") + name_of(past.state));
+  if (!options.yes) {
+    std::string names;
+    for (const std::size_t i : rollback_order(plan, past, options.to))
+      names += (names.empty() ? "" : ", ") + plan.steps[i].name;
+    std::fprintf(stdout, "rollback of run %s undoes, in this order: %s\n", folder.id().c_str(),
+                 wrapped(names.empty() ? "nothing" : names, 2).c_str());
+    if (!at_terminal())
+      throw Error(ErrorKind::refused, "cannot ask", folder.id(), "nobody sits at the terminal",
+                  "say --yes to roll back");
+    if (!ask_yes("go on?")) return exit_refused;
+  }
+  EngineOptions engine_options;
+  engine_options.asked = asked_secrets(plan);
+  return go(folder, plan, options, program, std::move(engine_options),
+            [&](Engine& engine) { return engine.rollback(options.to); });
+}
+
+int command_abandon(const Options& options, const Program& program) {
+  const RunFolder folder = RunFolder::find(options.state, options.run);
+  Events silent;
+  Engine engine(folder, folder.plan(program.types), program.types, program.hooks, silent, {});
+  engine.abandon();
+  std::printf("run %s is abandoned: its targets are free, what it changed stays as it is\n",
+              folder.id().c_str());
+  return exit_done;
+}
+
+}  // namespace relight

@@ -1,0 +1,109 @@
+// status and log: what a run has done and where it stands.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "runner/cli/commands.h"
+#include "runner/cli/print.h"
+#include "runner/cli/summary.h"
+#include "runner/engine/worker.h"
+#include "runner/journal/reader.h"
+#include "runner/sys/files.h"
+
+namespace relight {
+
+namespace {
+
+// While another relight holds the run, what is started is running, and not in doubt.
+RunRecord record_of(const RunFolder& folder) {
+  const bool live = !sys::FileLock::try_lock(folder.lock()).has_value();
+  return fold(read_journal(folder.journal()).records, live);
+}
+
+std::string text_of(const Json& record, const char* member) {
+  const auto it = record.find(member);
+  if (it == record.end() || it->is_null()) return "";
+  return it->is_string() ? it->get<std::string>() : it->dump();
+}
+
+std::string error_text(const Json& record) {
+  return record.contains("error") ? std::string(error_from_json(record["error"]).what()) : std::string();
+}
+
+// One record in words.
+std::string words(const Json& record) {
+  const std::string kind = text_of(record, "kind");
+  const std::string step = text_of(record, "step");
+  if (kind == "opened") return "run of " + text_of(record, "runbook") + " by " + text_of(record, "program");
+  if (kind == "resumed")
+    return "resumed by " + text_of(record, "program") + ", pid " + text_of(record, "pid");
+  if (kind == "started")
+    return fmt::format("{}: {} began, attempt {}", step, text_of(record, "op"), text_of(record, "attempt"));
+  if (kind == "note")
+    return fmt::format("{}: note {} = {}", step, text_of(record, "key"), text_of(record, "value"));
+  if (kind == "finished") return fmt::format("{}: finished, outputs {}", step, text_of(record, "outputs"));
+  if (kind == "failed")
+    return fmt::format("{}: {} failed{}: {}", step, text_of(record, "op"),
+                       record.value("again", false) ? ", will be tried again" : "", error_text(record));
+  if (kind == "skipped") return fmt::format("{}: skipped, {}", step, text_of(record, "why"));
+  if (kind == "settled") return step + ": nothing of the earlier attempts is left alive";
+  if (kind == "undone") return step + ": undone";
+  if (kind == "kept") return fmt::format("{}: keeps {}", step, text_of(record, "things"));
+  if (kind == "discarded") return step + ": what it kept is freed";
+  if (kind == "baseline")
+    return fmt::format("{}: {} before the first effect", step,
+                       record.value("passed", false) ? "passes" : "fails");
+  if (kind == "approved") return fmt::format("{}: approved, by {}", step, text_of(record, "by"));
+  if (kind == "waiting") return fmt::format("{}: waits for an approval", step);
+  if (kind == "when") return fmt::format("{}: `when` said {}", step, text_of(record, "value"));
+  if (kind == "amended") return "amended: " + text_of(record, "changes");
+  if (kind == "rolling_back") {
+    const std::string to = text_of(record, "to");
+    return "rollback began" + (to.empty() ? std::string() : ", " + to + " stays");
+  }
+  if (kind == "interrupted") return "interrupted by signal " + text_of(record, "signal");
+  if (kind == "ended")
+    return fmt::format("ended: {}, exit code {}", text_of(record, "state"), text_of(record, "exit"));
+  return record.dump();
+}
+
+}  // namespace
+
+int command_status(const Options& options, const Program& program) {
+  const RunFolder folder = RunFolder::find(options.state, options.run);
+  const Plan plan = folder.plan(program.types);
+  const RunRecord record = record_of(folder);
+  if (options.json)
+    std::printf("%s\n", status_json(folder, plan, record).dump().c_str());
+  else
+    std::fputs(status_text(folder, plan, record).c_str(), stdout);
+  return 0;
+}
+
+int command_log(const Options& options, const Program& program) {
+  // `relight log STEP` means the latest run: no run's id looks like a step of it.
+  Options chosen = options;
+  RunFolder folder = RunFolder::find(options.state, "");
+  if (options.step.empty() && !options.run.empty() && folder.plan(program.types).find(options.run) != nullptr)
+    chosen.step = options.run, chosen.run.clear();
+  folder = RunFolder::find(chosen.state, chosen.run);
+  if (chosen.step.empty()) {
+    const JournalRead read = read_journal(folder.journal());
+    for (const Json& record : read.records) {
+      const std::string wall = text_of(record, "wall");
+      std::printf("%s  %s\n", wall.substr(0, 19).c_str(), wrapped(words(record), 21).c_str());
+    }
+    if (read.torn)
+      std::printf("the end of the journal is torn, as by a power cut: the next resume mends it\n");
+    return 0;
+  }
+  if (folder.plan(program.types).find(chosen.step) == nullptr)
+    throw Error(ErrorKind::refused, "cannot show the log", chosen.step, "the run has no step of that name",
+                "`relight status " + folder.id() + "` lists them");
+  const auto text = sys::read_file_if_there(folder.log_of(chosen.step));
+  std::fputs(text ? text->c_str() : "it printed nothing\n", stdout);
+  return 0;
+}
+
+}  // namespace relight
