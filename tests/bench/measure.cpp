@@ -1,0 +1,90 @@
+#include "tests/bench/measure.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
+#include "runner/sys/files.h"
+
+extern char** environ;
+
+namespace relight::bench {
+
+namespace {
+
+struct Spread {
+  double median, least, most;
+};
+
+Spread spread_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return {values[values.size() / 2], values.front(), values.back()};
+}
+
+}  // namespace
+
+double seconds_of(const std::vector<std::string>& argv) {
+  std::vector<char*> words;
+  for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+  const auto began = std::chrono::steady_clock::now();
+  pid_t pid;
+  int status = 0;
+  if (posix_spawnp(&pid, words[0], &actions, nullptr, words.data(), environ) != 0 ||
+      waitpid(pid, &status, 0) != pid || status != 0) {
+    fmt::print(stderr, "bench: {} did not exit 0 (status {})\n", argv[0], status);
+    std::exit(1);
+  }
+  posix_spawn_file_actions_destroy(&actions);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+}
+
+void compare(const std::string& name, double target, int rounds, const std::function<double()>& ours,
+             const std::function<double()>& peer) {
+  ours();
+  peer();
+  std::vector<double> mine, theirs, ratios;
+  for (int i = 0; i < rounds; ++i) {
+    mine.push_back(ours());
+    theirs.push_back(peer());
+    ratios.push_back(mine.back() / theirs.back());
+  }
+  const Spread ratio = spread_of(ratios);
+  fmt::print("{} ratio {:.2f} ({:.2f}-{:.2f}) n={} target {}\n", name, ratio.median, ratio.least, ratio.most,
+             rounds, target);
+  fmt::print("  ours {:.1f} ms, the peer {:.1f} ms\n", spread_of(mine).median * 1000,
+             spread_of(theirs).median * 1000);
+}
+
+void absolute(const std::string& name, double target_ms, int rounds, const std::function<double()>& ours) {
+  ours();
+  std::vector<double> times;
+  for (int i = 0; i < rounds; ++i) times.push_back(ours() * 1000);
+  const Spread time = spread_of(times);
+  fmt::print("{} ms {:.1f} ({:.1f}-{:.1f}) n={} target {}\n", name, time.median, time.least, time.most,
+             rounds, target_ms);
+}
+
+std::string runbook_of(const std::string& folder, int count) {
+  const std::string path = folder + "/thousand.lua";
+  sys::write_file(
+      path,
+      fmt::format(
+          "runbook \"thousand\" {{}}\n"
+          "for i = 1, {} do\n"
+          "  shell.run(\"step\" .. i) {{ command = {{ \"/bin/true\" }}, undo = {{ \"/bin/true\" }} }}\n"
+          "end\n",
+          count),
+      0644);
+  return path;
+}
+
+}  // namespace relight::bench

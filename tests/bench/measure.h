@@ -1,0 +1,25 @@
+// What the benchmarks share: a runbook of 1,000 steps, timing whole commands in turn, and the one line that
+// is printed.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace relight::bench {
+
+// Wall seconds of a whole command, its output thrown away. Ends the benchmark when it does not exit 0.
+double seconds_of(const std::vector<std::string>& argv);
+
+// Runs ours and the peer's in turn `rounds` times after one warm-up of each, and prints
+//   NAME ratio MEDIAN (MIN-MAX) n=N target T
+// with the medians of both on the line below.
+void compare(const std::string& name, double target, int rounds, const std::function<double()>& ours,
+             const std::function<double()>& peer);
+
+// Prints "NAME ms MEDIAN (MIN-MAX) n=N target T".
+void absolute(const std::string& name, double target_ms, int rounds, const std::function<double()>& ours);
+
+// A runbook of `count` steps that run /bin/true one after the other, in `folder`; its path.
+std::string runbook_of(const std::string& folder, int count);
+
+}  // namespace relight::bench
