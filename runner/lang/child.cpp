@@ -1,0 +1,138 @@
+#include "runner/lang/child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "runner/lang/bounds.h"
+
+namespace relight::lang {
+
+namespace {
+
+// What the child sends: one of these, then CBOR (time_up: the text "FILE:LINE"). CBOR, for the bytes of a
+// source need not be UTF-8.
+constexpr char result_tag = 'R', faults_tag = 'F', error_tag = 'E', time_up_tag = 'T';
+constexpr std::size_t net_over_lua = 512u << 20;
+
+void send(int fd, char tag, const Json& value) {
+  std::vector<std::uint8_t> bytes = {static_cast<std::uint8_t>(tag)};
+  Json::to_cbor(value, bytes);
+  for (std::size_t sent = 0; sent < bytes.size();) {
+    const ssize_t wrote = write(fd, bytes.data() + sent, bytes.size() - sent);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return;  // the parent is gone, and with it the one who asked
+    sent += static_cast<std::size_t>(wrote);
+  }
+}
+
+[[noreturn]] void be_child(int fd, const Limits& limits, const std::function<Json()>& work) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_DFL);
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  limit_address_space(limits.memory + net_over_lua);
+  arm_cpu_bound(limits.cpu_seconds, fd, time_up_tag);
+  char tag = result_tag;
+  Json value;
+  try {
+    value = work();
+  } catch (const RunbookError& error) {
+    tag = faults_tag;
+    value = Json::array();
+    for (const RunbookFault& fault : error.faults())
+      value.push_back({fault.at.file, fault.at.line, fault.step, fault.what, fault.hint});
+  } catch (const Error& error) {
+    tag = error_tag;
+    value = {name_of(error.kind), error.failed, error.on, error.why, error.hint};
+  } catch (const std::exception& error) {
+    tag = error_tag;
+    value = {"permanent", "cannot load the runbook", "", error.what(), ""};
+  }
+  disarm_cpu_bound();
+  send(fd, tag, value);
+  _exit(0);  // the parent's buffers are the parent's to flush
+}
+
+std::string read_all(int fd) {
+  std::string bytes;
+  char buffer[65536];
+  for (;;) {
+    const ssize_t got = read(fd, buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw system_error(errno, "cannot load the runbook", "the evaluating process");
+    if (got == 0) return bytes;
+    bytes.append(buffer, static_cast<std::size_t>(got));
+  }
+}
+
+Place place_in(const std::string& text, const std::string& runbook) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return {runbook, 0};
+  return {text.substr(0, colon), std::atoi(text.c_str() + colon + 1)};
+}
+
+}  // namespace
+
+Json in_child(const Limits& limits, const std::string& runbook, const std::function<Json()>& work) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) throw system_error(errno, "cannot load the runbook", runbook);
+  const pid_t child = fork();
+  if (child < 0) {
+    const int error = errno;
+    close(ends[0]);
+    close(ends[1]);
+    throw system_error(error, "cannot load the runbook", runbook);
+  }
+  if (child == 0) {
+    close(ends[0]);
+    be_child(ends[1], limits, work);
+  }
+  close(ends[1]);
+  std::string bytes;
+  try {
+    bytes = read_all(ends[0]);
+  } catch (...) {
+    close(ends[0]);
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    throw;
+  }
+  close(ends[0]);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!bytes.empty() && bytes[0] == time_up_tag)
+    throw RunbookError(
+        {{place_in(bytes.substr(1), runbook), "",
+          "it has taken " + std::to_string(limits.cpu_seconds) + " s of processor time without an end",
+          "is there a loop that never ends, or a pattern with many stars? what takes work belongs into a "
+          "step",
+          nullptr}});
+  if (bytes.empty() || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    const std::string how = WIFSIGNALED(status)
+                                ? std::string("it was ended by signal ") + std::to_string(WTERMSIG(status)) +
+                                      " (" + strsignal(WTERMSIG(status)) + ")"
+                                : "it ended without an answer";
+    throw Error(ErrorKind::permanent, "cannot load the runbook", runbook,
+                "the process that evaluates it broke off: " + how,
+                "does it build texts or tables without an end?");
+  }
+  Json value = Json::from_cbor(bytes.begin() + 1, bytes.end());
+  if (bytes[0] == faults_tag) {
+    std::vector<RunbookFault> faults;
+    for (const Json& fault : value)
+      faults.push_back({{fault[0], fault[1].get<int>()}, fault[2], fault[3], fault[4], nullptr});
+    throw RunbookError(std::move(faults));
+  }
+  if (bytes[0] == error_tag) throw Error(error_kind_named(value[0]), value[1], value[2], value[3], value[4]);
+  return value;
+}
+
+}  // namespace relight::lang

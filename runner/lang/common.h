@@ -1,0 +1,23 @@
+// The fields that every step takes, beside those of its type.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "runner/plan/plan.h"
+
+namespace relight::lang {
+
+// For checking, and for the step reference. `after` and `when` are checked by the builder: they hold handles
+// and functions.
+const std::vector<Field>& common_fields();
+// `proves`, of probes only.
+const Field& proves_field();
+
+const Field* find_field(const std::vector<Field>& fields, const std::string& name);
+
+// Checks the value of one common field and puts it into the step.
+std::vector<Fault> take_common(const Field& field, const Json& value, PlannedStep& step);
+
+OnFailure on_failure_named(const std::string& name);
+
+}  // namespace relight::lang

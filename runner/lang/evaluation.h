@@ -1,0 +1,53 @@
+// One evaluation of a runbook, in one fresh state: from its text to its plan. The caller keeps it within
+// bounds of time (evaluate.h); the state keeps those of instructions and memory.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runner/lang/builder.h"
+#include "runner/lang/inputs.h"
+#include "runner/lang/sources.h"
+#include "runner/lang/state.h"
+
+namespace relight::lang {
+
+class Evaluation {
+ public:
+  Evaluation(Sources& sources, const std::vector<const StepType*>& types, const Given& given,
+             const Limits& limits);
+  ~Evaluation();
+
+  // Once. Throws RunbookError with all that was found, or the Error of a file that cannot be read.
+  Plan run();
+
+  const std::vector<std::string>& warnings() const { return builder_.warnings(); }
+  std::shared_ptr<const Json> given_inputs() const { return given_values_; }
+  State& state() { return state_; }
+  Builder& builder() { return builder_; }
+
+ private:
+  friend struct Words;
+  void open_words();
+  Scan scan_of(const SourceFile& source);
+
+  struct Pending {  // `host.packages "x"`, still without its table
+    Place at;
+    std::string text;
+    bool done = false;
+  };
+
+  Sources& sources_;
+  const std::vector<const StepType*>& types_;
+  const Given& given_;
+  std::set<std::string> families_;
+  std::vector<std::string> type_names_;
+  Builder builder_;
+  State state_;
+  std::vector<Pending> pending_;
+  std::optional<Place> inputs_at_;
+  std::shared_ptr<const Json> input_values_, given_values_;
+  std::map<std::string, Place> loading_;  // modules that are being read, and from where
+};
+
+}  // namespace relight::lang
