@@ -1,6 +1,7 @@
 #include "runner/step/placed_file.h"
 
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -19,6 +20,22 @@ std::optional<struct stat> stat_of(const std::string& path) {
   if (lstat(path.c_str(), &status) == 0) return status;
   if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
   throw system_error(errno, "cannot look at", path);
+}
+
+constexpr const char* way_out = "name another path, or move away what is there";
+
+// A link is not followed, and cannot bear the marker that tells old from new.
+std::optional<std::string> in_the_way(const std::string& path) {
+  const auto there = stat_of(path);
+  if (!there || S_ISREG(there->st_mode)) return std::nullopt;
+  if (S_ISDIR(there->st_mode)) return "a folder is there";
+  if (S_ISLNK(there->st_mode)) return "a symbolic link is there";
+  return "something that is no file is there";
+}
+
+// A file system without user attributes (an old tmpfs, NFS) cannot hold the markers of a switch.
+bool bears_no_marker(const std::string& folder) {
+  return lgetxattr(folder.c_str(), "user.relight", nullptr, 0) < 0 && (errno == ENOTSUP || errno == ENOSYS);
 }
 
 }  // namespace
@@ -61,9 +78,8 @@ void PlacedFile::put(std::string_view bytes, const Access& access) {
     change.drop_new();
     return;
   }
-  if (const auto old = stat_of(path_); old && S_ISDIR(old->st_mode))
-    throw Error(ErrorKind::refused, "cannot put a file", path_, "a folder is there",
-                "move it away, or name another path");
+  if (const auto why = in_the_way(path_))
+    throw Error(ErrorKind::refused, "cannot put a file", path_, *why, way_out);
   change.drop_new();
   make_parents(call_, path_);
   failpoint("placed_file:parents");
@@ -99,28 +115,22 @@ Json PlacedFile::kept() const {
 }
 
 void PlacedFile::foresee(Preview& preview) const {
+  const auto problem = [&](const std::string& why, const std::string& hint) {
+    preview.problems.push_back({"cannot put a file", path_, why, hint});
+  };
+  const std::string other_user = "run relight as root, or give the step `as`";
+  std::string folder = sys::parent_of(path_);
+  while (!sys::exists(folder)) folder = sys::parent_of(folder);
+  if (!sys::is_folder(folder)) return problem(folder + " is not a folder", way_out);
+  if (access(folder.c_str(), W_OK) != 0) problem(folder + " cannot be written by this user", other_user);
+  if (bears_no_marker(folder))
+    problem("its file system has no extended attributes, which tell the new file from the old",
+            "put it on a file system with user attributes (ext4, xfs, btrfs)");
+
   const auto old = stat_of(path_);
-  if (!old) {
-    std::string folder = sys::parent_of(path_);
-    while (!sys::exists(folder)) folder = sys::parent_of(folder);
-    if (!sys::is_folder(folder))
-      preview.problems.push_back(
-          {"cannot put a file", path_, folder + " is not a folder", "name another path"});
-    else if (access(folder.c_str(), W_OK) != 0)
-      preview.problems.push_back({"cannot put a file", path_, folder + " cannot be written by this user",
-                                  "run relight as root, or give the step `as`"});
-    return;
-  }
-  if (S_ISDIR(old->st_mode)) {
-    preview.problems.push_back(
-        {"cannot put a file", path_, "a folder is there", "move it away, or name another path"});
-    return;
-  }
-  if (access(sys::parent_of(path_).c_str(), W_OK) != 0)
-    preview.problems.push_back({"cannot put a file", path_, "its folder cannot be written by this user",
-                                "run relight as root, or give the step `as`"});
-  if (S_ISLNK(old->st_mode))
-    preview.hints.push_back(path_ + " is a symbolic link: the link itself is replaced");
+  if (!old) return;
+  if (const auto why = in_the_way(path_)) return problem(*why, way_out);
+  if (access(path_.c_str(), W_OK) != 0) problem("the old file cannot be written by this user", other_user);
   preview.keeps.push_back("the old " + path_ + " (" +
                           sys::show_size(static_cast<std::uint64_t>(old->st_size)) + ")");
 }

@@ -125,7 +125,7 @@ const StepType host_file = {
         "Mode, owner and "
         "group that are not given are those of the file that it replaces, else 0644 (a secret: 0600) and "
         "relight's own. "
-        "A symbolic link at `into` is replaced, not followed.",
+        "A symbolic link at `into` is refused.",
     .example =
         "host.file \"unit\" { from = input.backup / \"aihummer.service\", into = "
         "\"/etc/systemd/system/aihummer.service\" }",

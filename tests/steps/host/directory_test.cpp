@@ -74,6 +74,12 @@ TEST_CASE("a folder that was there keeps what it holds, and gets its mode and ow
   CHECK(directory.digest() == "0711 0:0");
   CHECK(sys::read_file(path + "/kept") == "x");
 
+  // Asked for another mode later in the same run, the first is what comes back.
+  directory.apply();
+  Directory(folder.path(), {{"path", path}, {"mode", "0755"}}).apply();
+  directory.undo();
+  CHECK(directory.digest() == "0711 0:0");
+
   const Directory as_it_is(folder.path() + "/data", {{"path", path}});
   CHECK(as_it_is.preview().verdict == Preview::Verdict::nothing_to_do);
   as_it_is.apply();

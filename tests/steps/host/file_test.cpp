@@ -180,6 +180,13 @@ TEST_CASE("what cannot be is refused, and the target is as it was") {
   CHECK(onto_folder.preview().problems.at(0).why == "a folder is there");
   CHECK(error_of([&] { onto_folder.apply(); }) ==
         "refused: cannot put a file: " + folder.path() + ": a folder is there");
+  REQUIRE(symlink(into.c_str(), (folder.path() + "/link").c_str()) == 0);
+  const File onto_link(folder.path(), {{"into", folder.path() + "/link"}, {"content", "x"}});
+  CHECK(onto_link.preview().problems.at(0).why == "a symbolic link is there");
+  CHECK_THROWS_AS(onto_link.apply(), Error);
+  const File no_attributes(folder.path(), {{"into", "/proc/relight"}, {"content", "x"}});
+  CHECK(no_attributes.preview().problems.at(0).why ==
+        "its file system has no extended attributes, which tell the new file from the old");
   const File below_file(folder.path(), {{"into", into + "/x"}, {"content", "x"}});
   CHECK(below_file.preview().problems.at(0).why == into + " is not a folder");
   CHECK(sys::tree_digest(into) == before);
