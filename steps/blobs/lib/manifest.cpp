@@ -15,8 +15,9 @@ constexpr std::uint64_t largest_manifest = 1u << 30;
 constexpr std::size_t names_shown = 10;
 
 Error fault(const std::string& on, std::size_t line, const std::string& why) {
-  return Error(ErrorKind::refused, "cannot read the manifest", on + ":" + std::to_string(line), why,
-               "write a line a file, as `find . -type f -exec sha256sum {} +` does in the folder of the blobs");
+  return Error(
+      ErrorKind::refused, "cannot read the manifest", on + ":" + std::to_string(line), why,
+      "write a line a file, as `find . -type f -exec sha256sum {} +` does in the folder of the blobs");
 }
 
 bool unescape(std::string_view text, std::string& path) {
@@ -28,10 +29,17 @@ bool unescape(std::string_view text, std::string& path) {
     }
     if (++i == text.size()) return false;
     switch (text[i]) {
-      case '\\': path += '\\'; break;
-      case 'n': path += '\n'; break;
-      case 'r': path += '\r'; break;
-      default: return false;
+      case '\\':
+        path += '\\';
+        break;
+      case 'n':
+        path += '\n';
+        break;
+      case 'r':
+        path += '\r';
+        break;
+      default:
+        return false;
     }
   }
   return true;
@@ -75,25 +83,31 @@ Hashes parse_manifest(std::string_view text, const std::string& on) {
     const std::string inside = inside_folder(path);
     if (inside.empty()) throw fault(on, number, "the path " + path + " is not below the folder of the blobs");
     const auto [known, added] = manifest.emplace(inside, hash);
-    if (!added && known->second != hash) throw fault(on, number, inside + " is listed twice with different hashes");
+    if (!added && known->second != hash)
+      throw fault(on, number, inside + " is listed twice with different hashes");
   }
   return manifest;
 }
 
-Hashes read_manifest(const std::string& path) { return parse_manifest(sys::read_file(path, largest_manifest), path); }
+Hashes read_manifest(const std::string& path) {
+  return parse_manifest(sys::read_file(path, largest_manifest), path);
+}
 
 Differences compare(const Hashes& manifest, const Hashes& found) {
   Differences differences;
   auto listed = manifest.begin();
   auto file = found.begin();
   while (listed != manifest.end() || file != found.end()) {
-    const int order = listed == manifest.end() ? 1 : file == found.end() ? -1 : listed->first.compare(file->first);
+    const int order = listed == manifest.end() ? 1
+                      : file == found.end()    ? -1
+                                               : listed->first.compare(file->first);
     if (order < 0) {
       differences.missing.push_back((listed++)->first);
     } else if (order > 0) {
       differences.extra.push_back((file++)->first);
     } else {
-      if (!file->second.empty() && file->second != listed->second) differences.different.push_back(file->first);
+      if (!file->second.empty() && file->second != listed->second)
+        differences.different.push_back(file->first);
       ++listed, ++file;
     }
   }

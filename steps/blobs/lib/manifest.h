@@ -9,8 +9,8 @@ namespace relight::blobs {
 
 using Hashes = std::map<std::string, std::string>;  // path, relative and without "./" -> SHA-256 in hex
 
-// A line a file: 64 hex digits, a space, a space or '*', the path; a line that begins with '\' holds \\, \n and
-// \r in its path. Empty lines and a CR before the newline are nothing. Anything else, a path that leaves
+// A line a file: 64 hex digits, a space, a space or '*', the path; a line that begins with '\' holds \\, \n
+// and \r in its path. Empty lines and a CR before the newline are nothing. Anything else, a path that leaves
 // its folder or is there twice: a refused Error that names the line.
 Hashes parse_manifest(std::string_view text, const std::string& on);
 Hashes read_manifest(const std::string& path);
