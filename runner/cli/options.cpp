@@ -12,34 +12,40 @@ namespace relight {
 namespace {
 
 void add_run(CLI::App* command, Options& options) {
-  command->add_option("RUN", options.run, "a run's id, a unique start of it, or nothing for the latest");
+  command->add_option("RUN", options.run, "a run's id, a unique start of it; nothing: the latest")
+      ->type_name("");
 }
 
 void add_runbook(CLI::App* command, Options& options) {
-  command->add_option("RUNBOOK", options.runbook, "the runbook, a Lua file")->required();
-  command->add_option("--set", options.sets, "an input: NAME=VALUE; a secret: NAME=env:VAR, NAME=file:PATH")
-      ->allow_extra_args(false);
-  command->add_option("--inputs", options.inputs_file, "a JSON file of inputs; --set wins over it");
+  command->add_option("RUNBOOK", options.runbook, "the runbook, a Lua file")->required()->type_name("");
+  command->add_option("--set", options.sets, "an input; a secret is env:VARIABLE or file:PATH")
+      ->allow_extra_args(false)
+      ->type_name("NAME=VALUE");
+  command->add_option("--inputs", options.inputs_file, "a file of inputs; --set wins over it")
+      ->type_name("FILE.json");
   command
       ->add_option_function<std::string>(
           "--depth", [&](const std::string& depth) { options.full = depth == "full"; },
-          "quick: names, sizes, headers, WAL by CRC; full: every byte")
-      ->check(CLI::IsMember({"quick", "full"}));
+          "how closely to look (quick)")
+      ->check(CLI::IsMember({"quick", "full"}).description(""))
+      ->type_name("quick|full");
   command->add_flag("--json", options.json, "print JSON");
 }
 
 void add_going(CLI::App* command, Options& options) {
   command->add_option("--jobs", options.jobs, "how many steps may run at once (4)")
-      ->check(CLI::Range(1, 256));
-  command->add_flag("--yes", options.yes, "answer relight's own questions with yes; never an approve");
-  command->add_option("--approve", options.approvals, "give the approval NAME")->allow_extra_args(false);
+      ->check(CLI::Range(1, 256).description(""))
+      ->type_name("N");
+  command->add_flag("--yes", options.yes, "answer relight's own questions; never an approval");
+  command->add_option("--approve", options.approvals, "give this approval")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
 }
 
 void add_commands(CLI::App& app, Options& options) {
   CLI::App* plan = app.add_subcommand("plan", "say what a runbook would do, and touch nothing");
   add_runbook(plan, options);
-  plan->add_flag("--check-secrets", options.check_secrets,
-                 "read secrets that run a command or are asked for, too");
+  plan->add_flag("--check-secrets", options.check_secrets, "read secrets that run a command, too");
 
   CLI::App* run = app.add_subcommand("run", "plan a runbook, then carry it out");
   add_runbook(run, options);
@@ -49,48 +55,54 @@ void add_commands(CLI::App& app, Options& options) {
   add_run(resume, options);
   add_going(resume, options);
   resume->add_flag("--json", options.json, "print JSON");
-  resume->add_option("--amend", options.amend,
-                     "go on with this mended runbook; finished, unchanged steps stay");
-  resume->add_option("--skip", options.skip, "leave this step out; needs --because")->allow_extra_args(false);
-  resume->add_option("--because", options.because, "why it is left out; goes into the journal")
-      ->allow_extra_args(false);
-  resume->add_option("--again", options.again, "a step in doubt: apply it again")->allow_extra_args(false);
-  resume->add_option("--done", options.done, "a step in doubt: it is done, go on behind it")
-      ->allow_extra_args(false);
+  resume->add_option("--amend", options.amend, "go on with this mended runbook")->type_name("RUNBOOK");
+  resume->add_option("--skip", options.skip, "leave this step out; needs --because")
+      ->allow_extra_args(false)
+      ->type_name("STEP");
+  resume->add_option("--because", options.because, "why it is left out, for the journal")
+      ->allow_extra_args(false)
+      ->type_name("TEXT");
+  resume->add_option("--again", options.again, "a step in doubt: apply it again")
+      ->allow_extra_args(false)
+      ->type_name("STEP");
+  resume->add_option("--done", options.done, "a step in doubt: it is done")
+      ->allow_extra_args(false)
+      ->type_name("STEP");
 
   CLI::App* rollback = app.add_subcommand("rollback", "put back what a run changed, the last step first");
   add_run(rollback, options);
-  rollback->add_option("--to", options.to, "the step that stays: only what came behind it is undone");
+  rollback->add_option("--to", options.to, "the step that stays: undo only behind it")->type_name("STEP");
   rollback->add_flag("--yes", options.yes, "answer relight's own questions with yes");
   rollback->add_flag("--json", options.json, "print JSON");
 
-  CLI::App* abandon =
-      app.add_subcommand("abandon", "give up a run and its targets as they are; undoes nothing");
-  abandon->add_option("RUN", options.run, "the run's id, or a unique start of it")->required();
+  CLI::App* abandon = app.add_subcommand("abandon", "give up a run and its targets; undoes nothing");
+  abandon->add_option("RUN", options.run, "the run's id, or a unique start of it")->required()->type_name("");
 
   CLI::App* status = app.add_subcommand("status", "where a run stands, step by step");
   add_run(status, options);
   status->add_flag("--json", options.json, "print JSON");
 
-  CLI::App* log = app.add_subcommand("log", "the journal of a run in words, or what one step printed");
+  CLI::App* log = app.add_subcommand("log", "the journal of a run, or what a step printed");
   add_run(log, options);
-  log->add_option("STEP", options.step, "the step whose output to print");
+  log->add_option("STEP", options.step, "the step whose output to print")->type_name("");
 
-  CLI::App* report =
-      app.add_subcommand("report", "what was done, how long it took (RTO), what was lost (RPO)");
+  CLI::App* report = app.add_subcommand("report", "what was done, with RTO and RPO");
   add_run(report, options);
-  report->add_option("--format", options.format, "text or json")->check(CLI::IsMember({"text", "json"}));
-  report->add_option("--out", options.out, "write it to this file");
+  report->add_option("--format", options.format, "how to print it")
+      ->check(CLI::IsMember({"text", "json"}).description(""))
+      ->type_name("text|json");
+  report->add_option("--out", options.out, "write it to this file")->type_name("FILE");
 
   CLI::App* keep = app.add_subcommand("keep", "kept copies: whose, how big, how old");
-  keep->add_option("--drop", options.drop, "free what this run keeps; it cannot be rolled back then");
+  keep->add_option("--drop", options.drop, "free what this run keeps")->type_name("RUN");
   keep->add_flag("--yes", options.yes, "answer relight's own questions with yes");
 
   CLI::App* steps = app.add_subcommand("steps", "the step types, or one of them in full");
-  steps->add_option("TYPE", options.step, "a type, or a family");
+  steps->add_option("TYPE", options.step, "a type, or a family")->type_name("");
 
   CLI::App* help = app.add_subcommand("help", "this text, or a command's own");
-  help->add_option("COMMAND", options.step, "the command");
+  help->add_option("COMMAND", options.step, "the command")->type_name("");
+  for (CLI::App* command : app.get_subcommands({})) command->footer("");
 }
 
 const char* const footer =
@@ -134,7 +146,7 @@ Parsed parse_command_line(int argc, char** argv) {
   app.require_subcommand(0, 1);
   app.fallthrough();
   app.set_version_flag("--version", "relight " RELIGHT_VERSION);
-  app.add_option("--state", options.state, "the state folder ($RELIGHT_STATE; /var/lib/relight for root)");
+  app.add_option("--state", options.state, "the state folder; $RELIGHT_STATE")->type_name("DIR");
   app.footer(footer);
   app.get_formatter()->column_width(26);
   add_commands(app, options);
@@ -164,7 +176,8 @@ Parsed parse_command_line(int argc, char** argv) {
       parsed.exit = 2;
       return parsed;
     }
-    std::fputs(about->help().c_str(), stdout);
+    app.clear();  // or the text would be that of `help` itself
+    std::fputs(about->help(about == &app ? "" : "relight").c_str(), stdout);
     parsed.exit = 0;
     return parsed;
   }

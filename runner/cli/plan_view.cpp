@@ -112,7 +112,8 @@ Json plan_json(const Plan& plan, const PlanPreview& preview) {
   Json steps = Json::array();
   for (const PlannedStep& step : plan.steps) {
     const Preview& seen = preview_of(preview, step.name);
-    Json json = to_json(seen);
+    Json json = {{"summary", ""}, {"problems", Json::array()}, {"hints", Json::array()}, {"keeps", Json::array()}};
+    json.update(to_json(seen));
     json["name"] = step.name;
     json["type"] = step.type;
     json["file"] = step.file;
@@ -129,7 +130,7 @@ Json plan_json(const Plan& plan, const PlanPreview& preview) {
   return {{"runbook", plan.runbook},
           {"digest", plan.digest},
           {"steps", std::move(steps)},
-          {"problems", to_json(whole)["problems"]}};
+          {"problems", to_json(whole).value("problems", Json::array())}};
 }
 
 std::set<std::string> undecided(const PlanPreview& preview) {

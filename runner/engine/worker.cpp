@@ -268,18 +268,21 @@ Error error_from_json(const Json& json) {
                json.value("why", ""), json.value("hint", ""));
 }
 
+// What is empty is left out: a plan of 1,000 steps sends as many of these.
 Json to_json(const Preview& preview) {
-  const char* verdict = preview.verdict == Preview::Verdict::nothing_to_do  ? "nothing_to_do"
-                        : preview.verdict == Preview::Verdict::would_change ? "would_change"
-                                                                            : "cannot_yet_tell";
-  Json problems = Json::array();
+  Json json = {{"verdict", preview.verdict == Preview::Verdict::nothing_to_do  ? "nothing_to_do"
+                           : preview.verdict == Preview::Verdict::would_change ? "would_change"
+                                                                               : "cannot_yet_tell"}};
   for (const Problem& problem : preview.problems)
-    problems.push_back(
+    json["problems"].push_back(
         {{"what", problem.what}, {"on", problem.on}, {"why", problem.why}, {"hint", problem.hint}});
-  return {{"verdict", verdict},     {"summary", preview.summary},
-          {"problems", problems},   {"hints", preview.hints},
-          {"keeps", preview.keeps}, {"proved_after", preview.proved_after},
-          {"space", preview.space}, {"cannot_undo", preview.cannot_undo}};
+  if (!preview.summary.empty()) json["summary"] = preview.summary;
+  if (!preview.hints.empty()) json["hints"] = preview.hints;
+  if (!preview.keeps.empty()) json["keeps"] = preview.keeps;
+  if (!preview.proved_after.empty()) json["proved_after"] = preview.proved_after;
+  if (!preview.space.empty()) json["space"] = preview.space;
+  if (!preview.cannot_undo.empty()) json["cannot_undo"] = preview.cannot_undo;
+  return json;
 }
 
 Preview preview_from_json(const Json& json) {
@@ -289,7 +292,7 @@ Preview preview_from_json(const Json& json) {
                     : verdict == "would_change" ? Preview::Verdict::would_change
                                                 : Preview::Verdict::cannot_yet_tell;
   preview.summary = json.value("summary", "");
-  for (const Json& problem : json.at("problems"))
+  for (const Json& problem : json.value("problems", Json::array()))
     preview.problems.push_back({problem.value("what", ""), problem.value("on", ""), problem.value("why", ""),
                                 problem.value("hint", "")});
   preview.hints = json.value("hints", std::vector<std::string>());
