@@ -11,6 +11,7 @@
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
 #include "tests/support/archive.h"
+#include "tests/support/postgres.h"
 
 using namespace relight;
 using namespace relight::sys;
@@ -309,4 +310,25 @@ TEST_CASE("a full disk is told, by the file that did not fit") {
   CHECK(std::string(error.what()) == "cannot unpack: " + bench.into + "/large: No space left on device");
   CHECK(error.kind == ErrorKind::transient);
   REQUIRE(::umount2(bench.into.c_str(), MNT_DETACH) == 0);
+}
+
+TEST_CASE("a real base backup comes out as PostgreSQL's own check wants it") {
+  TempFolder folder;
+  REQUIRE(::chmod(folder.path().c_str(), 0755) == 0);
+  const std::string backup = folder.path() + "/backup", into = folder.path() + "/into";
+  Postgres postgres({.archive = true});
+  postgres.execute("create table t as select generate_series(1, 10000) as a");
+  CHECK(exists(postgres.archive_folder() + "/" + postgres.archive_now()));
+  postgres.base_backup(backup, {"--format=tar", "--gzip", "--wal-method=none"});
+  make_folders(into);
+  std::size_t hashed = 0;
+  unpack(backup + "/base.tar.gz", into,
+         {.each = {},
+          .hashed = [&](const ArchiveEntry&, const std::string&) { ++hashed; },
+          .progress = {},
+          .stop = {}});
+  CHECK(hashed > 500);
+  copy_tree(backup + "/backup_manifest", into + "/backup_manifest");
+  postgres.run("pg_verifybackup", {"--no-parse-wal", into});
+  CHECK_THROWS_AS(postgres.run("pg_verifybackup", {"--no-parse-wal", backup}), Error);
 }
