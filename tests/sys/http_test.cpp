@@ -47,6 +47,7 @@ class Server {
     server_.Post("/echo", [](const httplib::Request& request, httplib::Response& answer) {
       answer.status = 201;
       answer.set_header("X-Type", request.get_header_value("Content-Type"));
+      answer.set_header("X-Expect", request.get_header_value("Expect"));
       answer.set_content(request.body, "application/octet-stream");
     });
     server_.Put("/echo", [](const httplib::Request& request, httplib::Response& answer) {
@@ -148,6 +149,7 @@ TEST_CASE("methods and bodies") {
   CHECK(answer.status == 201);
   CHECK(answer.body == request.body);
   CHECK(answer.headers.at("x-type") == "application/json");
+  CHECK(answer.headers.at("x-expect").empty());
   request.body.clear();
   request.headers.clear();
   answer = http(request);

@@ -161,6 +161,9 @@ TEST_CASE("logins that are refused are permanent, and no message holds the passw
   CHECK(Sql(server().conninfo(), {{"user", "keyed"}, {"password", "hunter22-secret"}})
             .query("select 1")
             .one() == "1");
+  Sql keyed(server().conninfo(), {{"user", "keyed"}, {"password", "hunter22-secret"}});
+  CHECK(error_of([&] { keyed.query("select 'hunter22-secret'::int"); }).why ==
+        "invalid input syntax for type integer: \"***\" (SQLSTATE 22P02)");
   write_file(hba, before, 0644);
   server().reload();
 }

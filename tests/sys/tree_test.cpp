@@ -28,7 +28,7 @@ void make_sample(const std::string& root) {
   REQUIRE(::setxattr((root + "/a").c_str(), "user.note", "kept", 4, 0) == 0);
   Fd hole(::open((root + "/hole").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   REQUIRE(::ftruncate(hole.get(), 64 << 20) == 0);
-  REQUIRE(::pwrite(hole.get(), "end", 3, (64 << 20) - 3) == 3);
+  REQUIRE(::pwrite(hole.get(), "middle", 6, 32 << 20) == 6);
   const struct timespec times[2] = {{1000000000, 5}, {1000000001, 7}};
   REQUIRE(::utimensat(AT_FDCWD, (root + "/a").c_str(), times, 0) == 0);
   REQUIRE(::utimensat(AT_FDCWD, (root + "/sub").c_str(), times, 0) == 0);
