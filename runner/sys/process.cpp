@@ -245,6 +245,20 @@ ProcessId process_now(int pid) {
   return stat ? stat->process : ProcessId{pid, ""};
 }
 
+std::string to_text(const ProcessId& process) {
+  return std::to_string(process.pid) + "@" + process.start_time;
+}
+
+std::optional<ProcessId> process_from(const std::string& text) {
+  const auto digits = [](const std::string& part) {
+    return !part.empty() && part.size() < 20 && part.find_first_not_of("0123456789") == std::string::npos;
+  };
+  const std::size_t at = text.find('@');
+  if (at == std::string::npos || at > 9 || !digits(text.substr(0, at)) || !digits(text.substr(at + 1)))
+    return std::nullopt;
+  return ProcessId{std::stoi(text.substr(0, at)), text.substr(at + 1)};
+}
+
 bool alive(const ProcessId& process) {
   auto stat = proc_stat(process.pid);
   return stat && stat->process.start_time == process.start_time && !stat->ended();

@@ -54,7 +54,9 @@ struct ProcessId {
   std::string start_time;  // field 22 of /proc/PID/stat; empty: no such process
 };
 ProcessId process_now(int pid);
-bool alive(const ProcessId& process);  // a zombie is not alive
+std::string to_text(const ProcessId& process);                   // "1234@5678": pid and start time
+std::optional<ProcessId> process_from(const std::string& text);  // nothing: not of that form
+bool alive(const ProcessId& process);                            // a zombie is not alive
 
 // A user of the host. Throws a refused Error for a name that is not there.
 struct User {

@@ -269,9 +269,9 @@ TEST_CASE("an orphan without a mark is ended when nothing else runs") {
 TEST_CASE("processes that fork while they are being ended are ended all the same") {
   Keeper keeper = Keeper::start(no_worker, {});
   Events events{keeper};
-  // Each one starts the next, in a session of its own, and ends.
-  Spawn spawn = shell("setsid sh -c \"$0\" \"$0\" & exec sleep 1000");
-  spawn.argv.push_back("sleep 0.01; setsid sh -c \"$0\" \"$0\" & exit");
+  // Each one starts the next, in a session of its own, and ends; 500 of them, should nobody end them.
+  Spawn spawn = shell("setsid sh -c \"$0\" \"$0\" 1 & exec sleep 1000");
+  spawn.argv.push_back("sleep 0.01; [ $1 -lt 500 ] && setsid sh -c \"$0\" \"$0\" $(($1 + 1)) & exit");
   auto id = keeper.spawn(spawn);
   ProcessId leader = events.wait(id, Kind::started).process;
   auto its_keeper = proc_stat(leader.pid);

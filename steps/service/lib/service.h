@@ -1,0 +1,69 @@
+// One service of the host, however it is run: a unit of systemd, a cluster of Debian's PostgreSQL where no
+// systemd runs, or a program of its own that is known by its pid file.
+#pragma once
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runner/step/call.h"
+#include "runner/step/params.h"
+#include "runner/step/step.h"
+#include "runner/sys/process.h"
+
+namespace relight {
+
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  virtual std::string name() const = 0;  // "unit aihummer", "the service of /run/x.pid"
+
+  // False: no such unit, no such cluster. What an earlier step may yet bring.
+  virtual bool exists() const = 0;
+
+  // Its main process; pid 0 where it runs without one. Nothing: it does not run.
+  virtual std::optional<sys::ProcessId> running() const = 0;
+
+  // What a start would lack now. In a plan each is a hint, for an earlier step may bring it; before a start
+  // the first is a refused Error.
+  virtual std::vector<Problem> lacks() const { return {}; }
+  virtual std::vector<std::string> hints() const { return {}; }
+  virtual bool can_start() const { return true; }  // false: it is known how to stop it only
+
+  // From not running to running, or throws with the end of what the service said. `token` is in its
+  // environment where relight itself starts it.
+  virtual void start(Call& call, const std::string& token, std::chrono::milliseconds within) = 0;
+
+  // From running to ended, with everything below it.
+  virtual void stop(Call& call, std::chrono::milliseconds within) = 0;
+};
+
+// Of the parameters of service.start and service.stop; throws a refused Error where they name none.
+std::unique_ptr<Service> service_of(const Params& params, Call& call);
+
+// "unit:NAME" or "service:PIDFILE"; empty where it is not known yet.
+std::vector<std::string> service_targets(const Params& params);
+
+// The fields that say which service is meant and how it is started; `command_needed` for what starts it.
+std::vector<Field> service_fields(bool starts);
+
+std::string token_of(const Call& call);  // RUN/STEP
+
+// "running", "stopped" or "absent", as the type's state digest.
+std::string service_state(const Params& params, Call& call);
+
+// Waits until nobody listens on the port any more; an Error names who does.
+void wait_for_free_port(Call& call, int port, std::chrono::milliseconds within);
+
+// The listeners of a port that are not the service's: their text for a message, empty when there are none.
+std::string strangers_on(int port, const std::optional<sys::ProcessId>& service);
+
+// Refuses what start() would find missing. DURABLE notes are made by the caller before.
+void refuse_lacks(const Service& service);
+
+// The last lines of a file from an offset on, for messages.
+std::string end_of_log(const std::string& path, std::uint64_t from = 0);
+
+}  // namespace relight

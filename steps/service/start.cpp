@@ -1,0 +1,139 @@
+// service.start: a service, running, by its manager or detached from relight; it outlives the run.
+#include <nlohmann/json.hpp>
+
+#include "runner/step/failpoint.h"
+#include "runner/step/step.h"
+#include "runner/step/value.h"
+#include "runner/sys/digest.h"
+#include "runner/sys/sockets.h"
+#include "steps/service/lib/service.h"
+
+namespace relight {
+namespace {
+
+Json outputs_of(const Params& params, const sys::ProcessId& process) {
+  return {{"identity", to_text(process)}, {"pid", process.pid}, {"version", params.text_or("version", "")}};
+}
+
+class Start : public Step {
+ public:
+  std::vector<std::string> targets(const Params& params) const override { return service_targets(params); }
+
+  Preview preview(const Params& params, Call& call) const override {
+    Preview preview;
+    try {
+      for (const char* field : {"unit", "command", "pid_file", "env_file", "log", "cwd", "env"})
+        if (!params.known(field)) {
+          preview.verdict = Preview::Verdict::cannot_yet_tell;
+          preview.proved_after = *outputs_used(params.all()[field]).begin();
+          preview.summary = "start the service of " + shown(params.all()[field]);
+          return preview;
+        }
+      auto service = service_of(params, call);
+      if (!service->can_start())
+        throw Error(ErrorKind::refused, "cannot tell how to start", service->name(), "no `command` is given",
+                    "give the service's program: command = { \"/path/of/program\" }");
+      preview.summary = "start " + service->name();
+      if (auto running = service->running()) {
+        preview.verdict = Preview::Verdict::nothing_to_do;
+        preview.summary = service->name() + " runs already";
+        if (running->pid > 0) preview.summary += ", " + sys::show_process(running->pid);
+        preview.hints.push_back("unless an earlier step stops it, it is left as it is");
+        return preview;
+      }
+      preview.hints = service->hints();
+      for (const Problem& lack : service->lacks()) {
+        // An earlier step may bring it; if none does, the start itself refuses.
+        preview.verdict = Preview::Verdict::cannot_yet_tell;
+        preview.hints.push_back(lack.what + ": " + lack.on + ": " + lack.why +
+                                ", unless an earlier step changes that");
+      }
+    } catch (const Error& error) {
+      preview.problems.push_back({error.failed, error.on, error.why, error.hint});
+    }
+    return preview;
+  }
+
+  Json apply(const Params& params, Call& call) const override {
+    auto service = service_of(params, call);
+    auto running = service->running();
+    if (!call.notes().contains("before")) {
+      if (!running) refuse_lacks(*service);
+      call.note("before", {{"running", running.has_value()}});
+    }
+    failpoint("service.start:noted");
+    if (!running) {
+      refuse_lacks(*service);
+      const std::string token = token_of(call);
+      call.note("token", token);
+      failpoint("service.start:token-noted");
+      service->start(call, token, params.duration("within"));
+      running = service->running();
+      failpoint("service.start:started");
+    }
+    if (!running)
+      throw Error(ErrorKind::permanent, "the service ended at once", service->name(),
+                  "it was up, and is gone", "look into its log");
+    return outputs_of(params, *running);
+  }
+
+  Done check(const Params& params, Call& call, Json& outputs) const override {
+    auto running = service_of(params, call)->running();
+    if (!running) return Done::no;
+    outputs = outputs_of(params, *running);
+    return Done::yes;
+  }
+
+  void undo(const Params& params, Call& call, const Json*) const override {
+    const Json& notes = call.notes();
+    if (!notes.contains("before") || notes["before"]["running"] == true) return;
+    auto service = service_of(params, call);
+    if (service->exists() && service->running()) service->stop(call, params.duration("within"));
+    failpoint("service.start:undone");
+  }
+
+  std::string state_digest(const Params& params, Call& call) const override {
+    return sys::sha256_hex(service_state(params, call));
+  }
+};
+
+std::vector<Field> fields() {
+  std::vector<Field> fields = service_fields(true);
+  fields.push_back({"version",
+                    FieldType::text,
+                    false,
+                    "",
+                    "the version that it runs, for those who probe it",
+                    "pinned.version",
+                    {}});
+  return fields;
+}
+
+}  // namespace
+
+extern const StepType service_start;
+const StepType service_start = {
+    .name = "service.start",
+    .doc =
+        "Start a service that outlives relight.\n"
+        "By `unit` under systemd. Where none runs: by `command`, `pid_file` and what goes with them, "
+        "detached, as the user "
+        "`as`, or a PostgreSQL cluster by its unit's name `postgresql@V-NAME`. One that runs already is left "
+        "as it is. After "
+        "a crash the one that was started is found by its pid file and by RELIGHT_TOKEN in its environment: "
+        "never a "
+        "second one. Undo stops it only if it did not run before.",
+    .example = "service.start \"aihummer\" { unit = \"aihummer\", version = \"1.4.2\" }",
+    .fields = fields(),
+    .outputs = {{"identity", "its main process, as `service` of a probe takes it"},
+                {"pid", "its main process; 0 for a unit without one"},
+                {"version", "as given"}},
+    .in_doubt = InDoubt::again,
+    .undo = Undo::whole,
+    .stays = "",
+    .drill = Drill::refused,
+    .is_probe = false,
+    .make = make_step<Start>,
+};
+
+}  // namespace relight

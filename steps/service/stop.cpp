@@ -1,0 +1,123 @@
+// service.stop: a service, ended, its port free.
+#include <nlohmann/json.hpp>
+
+#include "runner/step/failpoint.h"
+#include "runner/step/step.h"
+#include "runner/step/value.h"
+#include "runner/sys/digest.h"
+#include "runner/sys/sockets.h"
+#include "steps/service/lib/service.h"
+
+namespace relight {
+namespace {
+
+class Stop : public Step {
+ public:
+  std::vector<std::string> targets(const Params& params) const override { return service_targets(params); }
+
+  Preview preview(const Params& params, Call& call) const override {
+    Preview preview;
+    try {
+      for (const char* field : {"unit", "pid_file", "command"})
+        if (!params.known(field)) {
+          preview.verdict = Preview::Verdict::cannot_yet_tell;
+          preview.proved_after = *outputs_used(params.all()[field]).begin();
+          preview.summary = "stop the service of " + shown(params.all()[field]);
+          return preview;
+        }
+      auto service = service_of(params, call);
+      auto running = service->exists() ? service->running() : std::nullopt;
+      if (!running) {
+        preview.verdict = Preview::Verdict::nothing_to_do;
+        preview.summary = service->name() + (service->exists() ? " does not run" : " does not exist");
+        foresee_port(params, call, running, preview);
+        return preview;
+      }
+      preview.summary = "stop " + service->name();
+      if (running->pid > 0) preview.summary += ", " + sys::show_process(running->pid);
+      if (!service->can_start())
+        preview.cannot_undo = "that it is stopped: without `command` it is not known how it is started";
+      foresee_port(params, call, running, preview);
+    } catch (const Error& error) {
+      preview.problems.push_back({error.failed, error.on, error.why, error.hint});
+    }
+    return preview;
+  }
+
+  Json apply(const Params& params, Call& call) const override {
+    auto service = service_of(params, call);
+    auto running = service->exists() ? service->running() : std::nullopt;
+    if (!call.notes().contains("before")) call.note("before", {{"running", running.has_value()}});
+    failpoint("service.stop:noted");
+    if (running) service->stop(call, params.duration("within"));
+    failpoint("service.stop:stopped");
+    if (params.has("port")) wait_for_free_port(call, port_of(params, call), params.duration("within"));
+    return {{"was_running", call.notes()["before"]["running"]}};
+  }
+
+  Done check(const Params& params, Call& call, Json& outputs) const override {
+    auto service = service_of(params, call);
+    if (service->exists() && service->running()) return Done::no;
+    if (params.has("port") && !strangers_on(port_of(params, call), std::nullopt).empty()) return Done::no;
+    const Json& notes = call.notes();
+    outputs = {{"was_running", notes.contains("before") && notes["before"]["running"] == true}};
+    return Done::yes;
+  }
+
+  void undo(const Params& params, Call& call, const Json*) const override {
+    const Json& notes = call.notes();
+    if (!notes.contains("before") || notes["before"]["running"] != true) return;
+    auto service = service_of(params, call);
+    if (service->exists() && service->running()) return;
+    if (!service->can_start()) {
+      call.log(service->name() + " stays stopped: without `command` it is not known how it is started");
+      return;
+    }
+    refuse_lacks(*service);
+    service->start(call, token_of(call), params.duration("within"));
+    failpoint("service.stop:undone");
+  }
+
+  std::string state_digest(const Params& params, Call& call) const override {
+    return sys::sha256_hex(service_state(params, call));
+  }
+
+ private:
+  static int port_of(const Params& params, Call& call) {
+    return call.port(static_cast<int>(params.integer("port")));
+  }
+
+  static void foresee_port(const Params& params, Call& call, const std::optional<sys::ProcessId>& running,
+                           Preview& preview) {
+    if (!params.has("port")) return;
+    std::string strangers = strangers_on(port_of(params, call), running);
+    if (strangers.empty()) return;
+    preview.problems.push_back({"the port will not be free", std::to_string(port_of(params, call)),
+                                strangers + ", and is not this service",
+                                "stop that process too, or correct `port`"});
+  }
+};
+
+}  // namespace
+
+extern const StepType service_stop;
+const StepType service_stop = {
+    .name = "service.stop",
+    .doc =
+        "Stop a service: ended, with all that it started, and its `port` free.\n"
+        "By `unit` under systemd; where none runs, by `pid_file`, or a PostgreSQL cluster by its unit's name "
+        "`postgresql@V-NAME`. What does not run, or does not exist, is done already. Undo starts it again if "
+        "it ran "
+        "before.",
+    .example = "service.stop \"stop\" { unit = \"aihummer\", port = 8080 }",
+    .fields = service_fields(false),
+    .outputs = {{"was_running", "whether it ran before"}},
+    .in_doubt = InDoubt::again,
+    .undo = Undo::part,
+    .stays = "a service that is known by its `pid_file` alone, without `command`, stays stopped",
+    .drill = Drill::refused,
+    .is_probe = false,
+    .make = make_step<Stop>,
+};
+
+}  // namespace relight
