@@ -112,7 +112,8 @@ Json plan_json(const Plan& plan, const PlanPreview& preview) {
   Json steps = Json::array();
   for (const PlannedStep& step : plan.steps) {
     const Preview& seen = preview_of(preview, step.name);
-    Json json = {{"summary", ""}, {"problems", Json::array()}, {"hints", Json::array()}, {"keeps", Json::array()}};
+    Json json = {
+        {"summary", ""}, {"problems", Json::array()}, {"hints", Json::array()}, {"keeps", Json::array()}};
     json.update(to_json(seen));
     json["name"] = step.name;
     json["type"] = step.type;

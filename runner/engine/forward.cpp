@@ -277,7 +277,7 @@ void Forward::settle_doubt(std::size_t i, int attempt, const Json& result) {
   const std::string done = result.value("done", "unknown");
   // A probe is measured anew, hold and all.
   if (done == "yes" && !step.step_type->is_probe)
-    return finish(i, attempt, "check", result.at("outputs"), nullptr);
+    return finish(i, attempt, "check", result.at("outputs"), result.at("kept"));
   const InDoubt policy = step.in_doubt.value_or(step.step_type->in_doubt);
   if (policy == InDoubt::again || done == "no" || context_.options.again.count(step.name) > 0) {
     start(i, "apply");

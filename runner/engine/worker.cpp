@@ -181,7 +181,11 @@ Json recover(const Step& step, const Params& params, Call& call) {
   step.settle(params, call);
   Json outputs = Json::object();
   const Done done = step.check(params, call, outputs);
-  return {{"done", done == Done::yes ? "yes" : done == Done::no ? "no" : "unknown"}, {"outputs", outputs}};
+  return {{"done", done == Done::yes  ? "yes"
+                   : done == Done::no ? "no"
+                                      : "unknown"},
+          {"outputs", outputs},
+          {"kept", done == Done::yes ? step.kept(params, call, &outputs) : Json::array()}};
 }
 
 void refuse_problems(const Preview& preview) {
