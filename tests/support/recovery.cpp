@@ -1,6 +1,7 @@
 #include "tests/support/recovery.h"
 
 #include <doctest/doctest.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +19,32 @@ namespace relight {
 
 namespace {
 
+// Temporary folders lie in memory from here on: a recovery syncs its whole file system, which on a disk
+// others write to.
+void work_in_memory() {
+  struct Memory {
+    std::string path = "/tmp/relight-memory-XXXXXX";
+    Memory() {
+      REQUIRE(mkdtemp(path.data()) != nullptr);
+      REQUIRE(mount("none", path.c_str(), "tmpfs", 0, "size=4g,mode=1777") == 0);
+      setenv("TMPDIR", path.c_str(), 1);
+    }
+    ~Memory() {
+      umount2(path.c_str(), MNT_DETACH);
+      rmdir(path.c_str());
+    }
+    Memory(const Memory&) = delete;
+  };
+  static const Memory memory;
+}
+
+std::string in_memory() {
+  work_in_memory();
+  return "";
+}
+
 PostgresOptions small_segments() {
+  work_in_memory();
   return {.fsync = false, .archive = true, .initdb = {"--wal-segsize=1"}, .settings = {}};
 }
 
@@ -102,7 +128,7 @@ Outcome as_postgres(const std::function<Json()>& act, const std::string& killed_
   return outcome;
 }
 
-Attempt::Attempt(const Json& params, const std::string& run) : run_(run) {
+Attempt::Attempt(const Json& params, const std::string& run) : folder_(in_memory()), run_(run) {
   Json all = params;
   if (!all.contains("data")) all["data"] = data();
   params_ = all.dump();

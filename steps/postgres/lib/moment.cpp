@@ -94,8 +94,9 @@ std::optional<TransactionEnd> transaction_end(const WalRecord& record) {
   return end;
 }
 
-void MomentSearch::take(const TransactionEnd& end) {
-  last_end = end.time;
+void MomentSearch::take(Lsn lsn, const TransactionEnd& end) {
+  end_before = last_end;
+  last_end = End{lsn, end.time};
   if (!end.commit) return;
   if (!first_commit) first_commit = end.time;
   last_commit = end.time;
@@ -123,7 +124,7 @@ bool MomentSearch::see(const WalRecord& record) {
     found_ = Found{record.lsn, false, record.previous};
     return true;
   }
-  take(*end);
+  take(record.lsn, *end);
   if (moment_.kind == Moment::Kind::xid && end->xid == moment_.xid) {
     found_ = Found{record.lsn, true, record.previous};
     return true;

@@ -54,12 +54,17 @@ class MomentSearch {
   };
   const std::optional<Found>& found() const { return found_; }
   std::optional<sys::Time> first_commit, last_commit;  // of what was seen before the stop
-  std::optional<sys::Time> last_end;                   // of a commit or an abort: what the server tells
-  std::optional<Lsn> before_minimal;                   // the record before one that says wal_level=minimal
-  Demands raised;                                      // by changes of settings on the way
+  // The last commit or abort, and the one before it.
+  struct End {
+    Lsn lsn = 0;
+    sys::Time time;
+  };
+  std::optional<End> last_end, end_before;
+  std::optional<Lsn> before_minimal;  // the record before one that says wal_level=minimal
+  Demands raised;                     // by changes of settings on the way
 
  private:
-  void take(const TransactionEnd& end);
+  void take(Lsn lsn, const TransactionEnd& end);
   const Moment moment_;
   std::optional<Found> found_;
 };

@@ -98,6 +98,7 @@ std::size_t Walk::make_ready(std::size_t from) {
       damage_ = Damage{name, error.why};
     }
     if (damage_) {
+      sys::remove_file(ready);  // pg_waldump learns the size of segments from any file of the folder
       run_.names.resize(index);
       run_.end = std::min(run_.end, begin_of(index));
       break;
@@ -343,7 +344,10 @@ void Walk::decide() {
         "behind it the server ran with wal_level=minimal",
         "write to = \"lsn:" + show_lsn(*search_.before_minimal) + "\" or name a base backup made after it");
   if (search_.last_commit) target.last_commit = sys::show_time(*search_.last_commit);
-  if (search_.last_end) target.last_end = sys::show_time(*search_.last_end);
+  // A server that stops after a position does not count the end of a transaction in that very record.
+  const bool in_stop = search_.last_end && target.stop.inclusive && search_.last_end->lsn == target.stop.lsn;
+  if (const auto& end = in_stop ? search_.end_before : search_.last_end)
+    target.last_end = sys::show_time(end->time);
   target.raised = search_.raised;
   // One more than is needed, for a record that runs on into it.
   const std::size_t needed = run_.number_of(target.upto - 1) - run_.first + 2;

@@ -19,7 +19,7 @@ struct Target {
   Stop stop;
   Lsn after = 0, upto = 0;       // the position replayed lies in (after, upto]
   std::string last_commit;       // ISO 8601; empty: no transaction was committed on the way
-  std::string last_end;          // of a commit or an abort
+  std::string last_end;          // the last commit or abort that the server will tell of; empty: none
   std::vector<Handed> segments;  // what the server may have of the archive
   Demands raised;                // by changes of settings on the way
 };

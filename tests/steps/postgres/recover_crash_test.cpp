@@ -1,0 +1,170 @@
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "runner/sys/files.h"
+#include "tests/support/recovery.h"
+
+using namespace relight;
+
+namespace {
+
+// A cluster with two tablespaces, a configuration folder kept with its backup, and an older cluster where it
+// is to be.
+struct Bench {
+  Source source;
+  std::string live_fast, live_slow;
+  sys::TempFolder etc;
+
+  Bench() : source({"--format=tar"}) {
+    for (std::string* live : {&live_fast, &live_slow}) {
+      *live = source.server.folder() + (live == &live_fast ? "/fast" : "/slow");
+      sys::make_folders(*live);
+      give_to_postgres(*live);
+    }
+    source.server.execute("create tablespace fast location '" + live_fast + "'");
+    source.server.execute("create tablespace slow location '" + live_slow + "'");
+    source.server.execute("create table f (i int) tablespace fast; insert into f values (1), (2)");
+    source.server.execute("create table s (i int) tablespace slow; insert into s values (3), (4)");
+    std::filesystem::remove_all(source.base);
+    source.server.base_backup(source.base, {"--format=tar"});
+    source.server.execute("insert into f values (5); insert into s values (6); insert into t values (7)");
+    source.server.execute("vacuum");
+    source.server.archive_now();
+    source.server.execute("checkpoint");  // it has nothing left to write of its own accord
+  }
+
+  // `into`: of the attempt, where the configuration goes.
+  Json wanted() const { return {{"base", source.base}, {"wal", {source.server.archive_folder()}}}; }
+};
+
+Bench& bench() {
+  static Bench one;
+  return one;
+}
+
+struct Target {
+  sys::TempFolder folder;
+  std::string data = folder.path() + "/lib/15/main", config_into = folder.path() + "/etc/15/main",
+              config = folder.path() + "/kept-config", old_digest, old_config_digest;
+  std::string fast = folder.path() + "/fast-new", slow = folder.path() + "/slow-new";
+
+  Target() {
+    for (const std::string& path : {folder.path() + "/lib/15", config_into, config}) sys::make_folders(path);
+    std::filesystem::copy(bench().source.base, folder.path() + "/unused");
+    sys::write_file(config_into + "/postgresql.conf", "# the old one\n", 0644);
+    sys::write_file(config + "/postgresql.conf",
+                    "data_directory = '" + data + "'\nhba_file = '" + config_into +
+                        "/pg_hba.conf'\nident_file = '" + config_into +
+                        "/pg_ident.conf'\nport = 5544\nunix_socket_directories = '" + folder.path() + "'\n",
+                    0644);
+    sys::write_file(config + "/pg_hba.conf", "local all all trust\n", 0640);
+    sys::write_file(config + "/pg_ident.conf", "", 0640);
+    give_to_postgres(folder.path());
+    sys::Command initdb;
+    initdb.argv = {Postgres::program("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"};
+    initdb.as = "postgres";
+    initdb.cwd = "/";
+    sys::output_of(initdb, "cannot run initdb");
+    old_digest = sys::tree_digest(data);
+    old_config_digest = sys::tree_digest(config_into);
+  }
+
+  Json wanted() const {
+    Json json = bench().wanted();
+    json["data"] = data;
+    json["config"] = config;
+    json["config_into"] = config_into;
+    json["tablespaces"] = {{bench().live_fast, fast}, {bench().live_slow, slow}};
+    return json;
+  }
+  void as_it_was() const {
+    CHECK(sys::tree_digest(data) == old_digest);
+    CHECK(sys::tree_digest(config_into) == old_config_digest);
+    CHECK_FALSE(sys::exists(fast));
+    CHECK_FALSE(sys::exists(slow));
+    std::size_t left = 0;
+    for (const char* place : {"/lib/15", "/etc/15"})
+      for (const auto& entry : std::filesystem::directory_iterator(folder.path() + place)) {
+        CAPTURE(entry.path().string());
+        CHECK(entry.path().filename() == "main");
+        ++left;
+      }
+    CHECK(left == 2);
+  }
+};
+
+const char* const before_commit[] = {"postgres.recover:decided",
+                                     "postgres.recover:cleared",
+                                     "postgres.recover:data_unpacked",
+                                     "postgres.recover:tablespace_unpacked",
+                                     "postgres.recover:before_unpacked",
+                                     "postgres.recover:unpacked",
+                                     "postgres.recover:prepared",
+                                     "postgres.recover:started",
+                                     "postgres.recover:reached",
+                                     "postgres.recover:promoted",
+                                     "postgres.recover:before_stopped",
+                                     "postgres.recover:stopped",
+                                     "postgres.recover:half_tidied",
+                                     "postgres.recover:tidied",
+                                     "postgres.recover:config_copied",
+                                     "switch:old_marked",
+                                     "switch:marked",
+                                     "postgres.recover:marked",
+                                     "switch:before_commit"};
+const char* const after_commit[] = {"switch:committed", "postgres.recover:committed",
+                                    "postgres.recover:config_committed"};
+
+}  // namespace
+
+TEST_CASE("killed at every phase, one after the other, it ends as if it had never been") {
+  const std::string fast = sys::tree_digest(bench().live_fast), slow = sys::tree_digest(bench().live_slow);
+  const Target target;
+  const Attempt attempt(target.wanted());
+  for (const char* phase : before_commit) {
+    CAPTURE(phase);
+    const Outcome killed = attempt.apply(phase);
+    CHECK(killed.error == "");
+    REQUIRE(killed.killed);
+    CHECK(sys::tree_digest(target.data) == target.old_digest);
+    CHECK(sys::tree_digest(target.config_into) == target.old_config_digest);
+  }
+  for (const char* phase : after_commit) {
+    CAPTURE(phase);
+    REQUIRE(attempt.apply(phase).killed);
+  }
+  const Outcome done = attempt.apply();
+  REQUIRE(done.error == "");
+  CHECK(done.value["url"] == "postgresql:///postgres?host=" + target.folder.path() + "&port=5544");
+  CHECK(sys::read_file(target.config_into + "/postgresql.conf").find("port = 5544") != std::string::npos);
+  sys::write_file(target.data + "/pg_hba.conf", "local all all trust\n", 0640);
+  give_to_postgres(target.data);
+  CHECK(rows_of(target.data, "f") == "1 2 5");
+  CHECK(rows_of(target.data, "s") == "3 4 6");
+  CHECK(rows_of(target.data) == "7");
+  // They belong to a server that runs all the while.
+  CHECK(sys::tree_digest(bench().live_fast) == fast);
+  CHECK(sys::tree_digest(bench().live_slow) == slow);
+
+  for (const char* phase : {"switch:before_revert", "switch:reverted", "postgres.recover:config_reverted",
+                            "postgres.recover:reverted"}) {
+    CAPTURE(phase);
+    REQUIRE(attempt.undo(phase).killed);
+  }
+  REQUIRE(attempt.undo().error == "");
+  target.as_it_was();
+}
+
+TEST_CASE("a half recovery is undone from any phase") {
+  for (const char* phase : {"postgres.recover:tablespace_unpacked", "postgres.recover:promoted",
+                            "postgres.recover:tidied", "switch:marked", "postgres.recover:committed"}) {
+    CAPTURE(phase);
+    const Target target;
+    const Attempt attempt(target.wanted());
+    REQUIRE(attempt.apply(phase).killed);
+    REQUIRE(attempt.undo().error == "");
+    target.as_it_was();
+  }
+}
