@@ -88,6 +88,7 @@ const StepHandle* Builder::add(lua_State* lua, const StepType* type, const std::
   step_at_ = at;
   uses_.clear();
   captured_.clear();
+  misspelt_.clear();
   after_.clear();
   after_given_ = false;
   const bool good_name = name_is_good(name);
@@ -116,7 +117,11 @@ const StepHandle* Builder::add(lua_State* lua, const StepType* type, const std::
           return known.what.starts_with("`" + top + "`") || known.what.starts_with("`" + top + "[") ||
                  known.what.starts_with("`" + top + ".");
         });
-    if (!told) step_fault(fault.field, fault.what, fault.hint);
+    if (told || (fault.what == "is missing" && misspelt_.count(fault.field))) continue;
+    const Field* field = fault.what == "is missing" ? find_field(type->fields, fault.field) : nullptr;
+    const bool example = field && !field->example.empty();
+    step_fault(fault.field, fault.what,
+               example ? "write " + field->name + " = " + field->example : fault.hint);
   }
   if (type->name == script_type && params.contains("outputs") && params["outputs"].is_array())
     for (const Json& output : params["outputs"])
@@ -183,6 +188,7 @@ void Builder::take_fields(lua_State* lua, const StepType& type, int table, Plann
       for (const Field& field : common_fields()) names.push_back(field.name);
       if (type.is_probe) names.push_back("proves");
       const std::string near = near_name(name, names);
+      misspelt_.insert(near);
       step_fault(name, "is no field of " + type.name,
                  !near.empty() ? "did you mean `" + near + "`?"
                                : "it takes " + takes + (takes.empty() ? "" : ", ") +
@@ -193,7 +199,8 @@ void Builder::take_fields(lua_State* lua, const StepType& type, int table, Plann
   if (list) step_fault("", "a value stands without its field's name", "write FIELD = VALUE");
   if (!captured_.empty()) {
     Json& uses = params["uses"];
-    for (const auto& [name, outputs] : captured_) uses[name].update(outputs);
+    for (const auto& [name, outputs] : captured_)
+      for (const std::string& output : outputs) uses[name][output] = {{"$output", {name, output}}};
   }
 }
 
@@ -302,7 +309,7 @@ Json Builder::function_at(lua_State* lua, int value, const std::string& field) {
 }
 
 void Builder::use(const std::string& step, const std::string& output) {
-  captured_[step][output] = {{"$output", {step, output}}};
+  captured_[step].insert(output);
 }
 
 void Builder::keep_function(lua_State* lua, int value, const std::string& field) {

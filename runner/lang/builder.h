@@ -83,8 +83,9 @@ class Builder {
   Place step_at_;
   std::set<std::size_t> after_;  // as given
   bool after_given_ = false;
-  std::set<std::string> uses_;            // steps whose outputs it needs
-  std::map<std::string, Json> captured_;  // of a script: step -> output -> {"$output"}
+  std::set<std::string> misspelt_;                         // fields that another name was meant for
+  std::set<std::string> uses_;                             // steps whose outputs it needs
+  std::map<std::string, std::set<std::string>> captured_;  // of a script: step -> outputs
 };
 
 // The names of the steps that `step` waits for, directly or not.

@@ -195,7 +195,7 @@ void Builder::check_when_use(const PlannedStep& step, const Scan::WhenUse& use) 
 }
 
 Plan Builder::finish(const std::string& file) {
-  if (!head_at_)
+  if (!head_at_ && faults_.empty())
     faults_.push_back({{file, 1}, "", "the runbook has no name", "begin it with runbook \"NAME\" { }"});
   check_wanted();
   check_defaults();

@@ -6,6 +6,7 @@
 #include "runner/lang/state.h"
 #include "runner/lang/values.h"
 #include "runner/sys/files.h"
+#include "runner/sys/http.h"
 #include "runner/sys/sql.h"
 #include "runner/sys/text.h"
 
@@ -140,6 +141,33 @@ int process(lua_State* lua) {
   return 1;
 }
 
+int http(lua_State* lua) {
+  want_table(lua, "ctx.http", "url = \"http://...\"");
+  sys::HttpRequest request;
+  request.url = text_field(lua, "ctx.http", "url", "");
+  if (request.url.empty()) throw Refusal("ctx.http has no url", "write ctx.http { url = \"http://...\" }");
+  request.method = text_field(lua, "ctx.http", "method", "GET");
+  request.headers = texts_field(lua, "ctx.http", "headers");
+  request.body = text_field(lua, "ctx.http", "body", "");
+  request.timeout = timeout_field(lua, "ctx.http", request.timeout);
+  Call& call = call_of(lua);
+  request.stop = [&call] { return call.stop_wanted(); };
+  const sys::HttpAnswer answer = sys::http(request);
+  call.stop_here_if_wanted();
+  lua_createtable(lua, 0, 3);
+  lua_pushinteger(lua, answer.status);
+  lua_setfield(lua, -2, "status");
+  push_text(lua, answer.body);
+  lua_setfield(lua, -2, "body");
+  lua_createtable(lua, 0, static_cast<int>(answer.headers.size()));
+  for (const auto& [name, value] : answer.headers) {
+    push_text(lua, value);
+    lua_setfield(lua, -2, name.c_str());
+  }
+  lua_setfield(lua, -2, "headers");
+  return 1;
+}
+
 int sql(lua_State* lua) {
   const std::string conninfo = text_at(lua, 1, "ctx.sql: the connection");
   const std::string text = text_at(lua, 2, "ctx.sql: the statement");
@@ -261,6 +289,7 @@ void push_context(lua_State* lua, const Params& params, Call& call) {
   lua_createtable(lua, 0, 20);
   set_function(lua, "run", guarded<run>);
   set_function(lua, "process", guarded<process>);
+  set_function(lua, "http", guarded<http>);
   set_function(lua, "sql", guarded<sql>);
   set_function(lua, "read_file", guarded<read_file>);
   set_function(lua, "write_file", guarded<write_file>);

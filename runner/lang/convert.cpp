@@ -14,6 +14,10 @@ namespace {
 constexpr std::size_t values_at_most = 100'000;
 constexpr std::size_t depth_at_most = 32;
 
+std::string top_of(const std::string& field) {
+  return field.substr(0, field.find_first_of(".["));
+}
+
 class Converter {
  public:
   Converter(lua_State* lua, Found& found) : lua_(lua), found_(found) {}
@@ -21,7 +25,7 @@ class Converter {
   Json convert(int index, const std::string& field, bool table_wanted) {
     if (++found_.values > values_at_most) {
       if (found_.values == values_at_most + 1)
-        fault(field, "holds more than 100000 values", "put them into a file, and name the file");
+        fault(top_of(field), "holds more than 100000 values", "put them into a file, and name the file");
       return nullptr;
     }
     switch (lua_type(lua_, index)) {
@@ -108,7 +112,7 @@ class Converter {
         return nullptr;
       }
     if (open_.size() == depth_at_most) {
-      fault(field, "is nested more than 32 tables deep");
+      fault(top_of(field), "is nested more than 32 tables deep");
       return nullptr;
     }
     luaL_checkstack(lua_, 8, "a table of a step");

@@ -58,6 +58,7 @@ struct Words {
   }
 
   static int inputs(lua_State* lua) {
+    lua_remove(lua, 1);  // `inputs` itself, which is called
     Evaluation& evaluation = of(lua);
     const Place at = place_of(lua);
     if (lua_type(lua, 1) != LUA_TTABLE)
@@ -97,6 +98,12 @@ struct Words {
     lua_setfield(lua, -2, "__metatable");
     lua_setmetatable(lua, -2);
     return 1;
+  }
+
+  static int index_inputs(lua_State* lua) {
+    const std::string name = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "NAME";
+    throw Refusal("`inputs." + name + "` is not there: inputs { ... } returns the values",
+                  "write `local input = inputs { ... }`, then input." + name);
   }
 
   static int input(lua_State* lua) {
@@ -155,12 +162,7 @@ struct Words {
       push_constructor(lua, type->name, type);
       lua_setfield(lua, -2, type->name.c_str() + family.size() + 1);
     }
-    lua_createtable(lua, 0, 1);
-    lua_pushstring(lua, family.c_str());
-    lua_pushcclosure(lua, guarded<absent_type>, 1);
-    lua_setfield(lua, -2, "__index");
-    lua_setmetatable(lua, -2);
-    lock_table(lua, family.c_str());
+    lock_table(lua, family.c_str(), guarded<absent_type>);
     lua_getmetatable(lua, -1);
     lua_pushstring(lua, family.c_str());
     lua_pushcclosure(lua, guarded<call_family>, 1);
@@ -288,7 +290,12 @@ void Evaluation::open_words() {
   set_global(lua, script_type);
   Words::push_constructor(lua, "runbook", nullptr);
   set_global(lua, "runbook");
+  lua_newtable(lua);
+  lock_table(lua, "inputs", guarded<Words::index_inputs>);
+  lua_getmetatable(lua, -1);
   lua_pushcfunction(lua, guarded<Words::inputs>);
+  lua_setfield(lua, -2, "__call");
+  lua_pop(lua, 1);
   set_global(lua, "inputs");
   lua_pushcfunction(lua, guarded<Words::require>);
   set_global(lua, "require");

@@ -36,6 +36,9 @@ int write_global(lua_State* lua) {
 int absent_field(lua_State* lua) {
   const std::string table = lua_tostring(lua, lua_upvalueindex(1));
   const std::string name = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : luaL_typename(lua, 2);
+  if (name.starts_with("random") || name == "dump")
+    throw Refusal("`" + table + "." + name + "` is not there",
+                  "a runbook gives the same plan each time it is read");
   std::vector<std::string> names;
   for (lua_pushnil(lua); lua_next(lua, 1); lua_pop(lua, 1))
     if (lua_type(lua, -2) == LUA_TSTRING) names.push_back(lua_tostring(lua, -2));
@@ -262,11 +265,11 @@ std::string why_absent(const std::string& name) {
   return found == reasons.end() ? "" : found->second;
 }
 
-void lock_table(lua_State* lua, const char* name) {
+void lock_table(lua_State* lua, const char* name, lua_CFunction absent) {
   const int real = lua_gettop(lua);
   lua_createtable(lua, 0, 1);
   lua_pushstring(lua, name);
-  lua_pushcclosure(lua, guarded<absent_field>, 1);
+  lua_pushcclosure(lua, absent ? absent : guarded<absent_field>, 1);
   lua_setfield(lua, -2, "__index");
   lua_setmetatable(lua, real);
 

@@ -11,8 +11,9 @@ void push_environment(lua_State* lua);              // what _ENV is: empty, lock
 void set_global(lua_State* lua, const char* name);  // pops the value
 
 // Pushes a table that cannot be written: reading goes to the table on the top of the stack, which it
-// replaces; a name that is not in it is an error: "NAME has no FIELD".
-void lock_table(lua_State* lua, const char* name);
+// replaces; a name that is not in it is an error: "NAME has no FIELD",
+// or what `absent`, made a closure over the name, makes of it.
+void lock_table(lua_State* lua, const char* name, lua_CFunction absent = nullptr);
 
 // The allowed names of Lua itself ("pairs", "string", ...), in alphabetical order.
 const std::vector<std::string>& lua_names();

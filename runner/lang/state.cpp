@@ -33,7 +33,8 @@ std::string without_prefix(const std::string& message, Place& place) {
 // What Lua says in its own words, and what the author of a runbook most often meant.
 std::string hint_for(const std::string& message) {
   const auto says = [&](const char* part) { return message.find(part) != std::string::npos; };
-  if (says("a nil value (field") && (says("arithmetic") || says("concatenate") || says("index")))
+  if (says("a nil value (field") && !says("'?'") &&
+      (says("arithmetic") || says("concatenate") || says("index")))
     return "an input that is not given is nil: ask `if input.NAME then` first";
   if (says("attempt to call a table value")) return "a constructor takes its name first: \"name\" { ... }";
   if (says("attempt to compare")) return "";

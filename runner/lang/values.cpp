@@ -123,10 +123,11 @@ void add_parts(lua_State* lua, int index, Json& parts) {
   if (const StepHandle* handle = handle_at(lua, index)) refuse_handle(*handle, "joined as a text");
   if (secret_at(lua, index)) refuse_secret("joined with a text");
   const int type = lua_type(lua, index);
+  if (type == LUA_TNIL)
+    throw Refusal("nil cannot be joined",
+                  "an input that is not given is nil: ask `if input.NAME then` first");
   if (type != LUA_TSTRING && type != LUA_TNUMBER)
-    throw Refusal(
-        std::string("a ") + lua_typename(lua, type) + " cannot be joined with a text",
-        type == LUA_TNIL ? "an input that is not given is nil: ask `if input.NAME then` first" : "");
+    throw Refusal(std::string("a ") + lua_typename(lua, type) + " cannot be joined with a text");
   lua_pushvalue(lua, index);
   std::size_t size = 0;
   const char* text = lua_tolstring(lua, -1, &size);

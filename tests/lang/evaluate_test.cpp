@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "runner/step/value.h"
@@ -105,4 +106,71 @@ TEST_CASE("the same runbook and inputs give the same digest in a hundred process
   Runbook other = design();
   other.set("version", "1.4.3");
   CHECK(other.plan().digest != digest);
+}
+
+TEST_CASE("an evaluation ends at its bounds, with the line that it was at") {
+  const auto refusal = [](const std::string& text) {
+    Runbook runbook("runbook \"t\" {}\n" + text);
+    runbook.limits.cpu_seconds = 1;
+    runbook.limits.instructions = 20'000'000;
+    runbook.limits.memory = 64u << 20;
+    return runbook.refusal();
+  };
+  CHECK(refusal("\nwhile true do end") ==
+        "test.lua:3: it has run 20 million instructions without an end | is there a loop that never ends? "
+        "what takes work "
+        "belongs into a step");
+  const std::string memory =
+      "it needs more than 64 MiB of memory | is there a text or a table that grows without an end?";
+  CHECK(refusal("local s = string.rep(\"x\", 1e9)") == "test.lua:2: " + memory);
+  CHECK(refusal("local s = \"x\"\nwhile true do s = s .. s end") == "test.lua:3: " + memory);
+  CHECK(refusal("local t = {}\nfor i = 1, 1e9 do t[i] = {} end") == "test.lua:3: " + memory);
+  CHECK(refusal("string.find(string.rep(\"a\", 100000), \".-.-.-.-b\")") ==
+        "test.lua:2: it has taken 1 s of processor time without an end | is there a loop that never ends, or "
+        "a pattern with many "
+        "stars? what takes work belongs into a step");
+}
+
+TEST_CASE("faults of two runbooks in one process do not mix, and a good one follows a bad one") {
+  CHECK(Runbook("runbook \"t\" {}\nx = 1").refusal() != "");
+  CHECK(Runbook("runbook \"t\" {}").evaluate().warnings ==
+        std::vector<std::string>{"test.lua: the runbook has no step: it does nothing"});
+  Runbook waived("runbook \"t\" {}\nshell.run \"a\" { command = { \"a\" }, on_failure = \"continue\" }");
+  CHECK(waived.evaluate().warnings ==
+        std::vector<std::string>{
+            "test.lua:2: step \"a\": on_failure = \"continue\" without waive = \"reason\": where it fails, "
+            "the run ends with 7"});
+}
+
+TEST_CASE("a refusal is one Error: refused, at FILE:LINE, with all that was found") {
+  try {
+    Runbook("runbook \"t\" {}\nshell.run \"a\" {}\nshell.run \"b\" {}").evaluate();
+    FAIL("it was not refused");
+  } catch (const lang::RunbookError& error) {
+    CHECK(error.kind == ErrorKind::refused);
+    CHECK(error.on == "test.lua:2");
+    CHECK(error.why == "step \"a\": `command` is missing");
+    CHECK(error.hint == "write command = { \"/bin/true\" }");
+    REQUIRE(error.faults().size() == 2);
+    CHECK(std::string(error.what()) ==
+          "test.lua:2: step \"a\": `command` is missing\ntest.lua:3: step \"b\": `command` is missing");
+  }
+}
+
+TEST_CASE("a thousand steps are evaluated in a moment") {
+  std::string text = "runbook \"t\" {}\n";
+  for (int i = 0; i < 1000; ++i)
+    text += "shell.run \"step-" + std::to_string(i) + "\" { command = { \"/bin/true\" } }\n";
+  const Runbook runbook(text);
+  auto best = std::chrono::steady_clock::duration::max();
+  for (int i = 0; i < 5; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    const Plan plan = runbook.plan();
+    best = std::min(best, std::chrono::steady_clock::now() - begin);
+    REQUIRE(plan.steps.size() == 1000);
+    REQUIRE(plan.steps[999].after == std::vector<std::string>{"step-998"});
+  }
+  MESSAGE("1,000 steps: ", std::chrono::duration_cast<std::chrono::microseconds>(best).count(), " us");
+  // 25 ms is asked for where the machine is idle; the tests share it.
+  CHECK(best < std::chrono::milliseconds(250));
 }

@@ -32,12 +32,12 @@ const std::vector<const StepType*>& fake_types() {
   static const std::vector<StepType> all = [] {
     std::vector<StepType> made;
     made.push_back(type("host.packages", {field("install", T::texts, true)}, {"installed"}));
-    made.push_back(type("host.file",
-                        {field("from", T::location), field("into", T::path, true, "into = \"/etc/motd\""),
-                         field("text", T::text)},
-                        {"path"}));
+    made.push_back(type(
+        "host.file",
+        {field("from", T::location), field("into", T::path, true, "\"/etc/motd\""), field("text", T::text)},
+        {"path"}));
     made.push_back(type("shell.run",
-                        {field("command", T::argv, true, "command = { \"/bin/true\" }"), field("env", T::env),
+                        {field("command", T::argv, true, "{ \"/bin/true\" }"), field("env", T::env),
                          field("creates", T::path)},
                         {"stdout", "exit"}));
     made.push_back(type("service.stop", {field("unit", T::text, true)}, {}));
