@@ -1,0 +1,23 @@
+// What the plan can say of a restore, and whether what was restored is whole.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "runner/step/step.h"
+#include "steps/postgres/lib/dump_look.h"
+#include "steps/postgres/lib/dump_server.h"
+
+namespace relight::postgres {
+
+// All that reading the dump and asking the server can tell; `sql` null: the server is not there yet.
+DumpLook foresee_dump(const Params& params, Call& call, const DumpServer& server, sys::Sql* sql,
+                      Preview& preview);
+
+// Is all in the restored database that the dump speaks of? A permanent Error names what is not. Gives the
+// planner its statistics, too. Returns the outputs `tables` and `bytes`.
+Json checked_restore(Call& call, const DumpServer& server, const std::string& database, const DumpLook& dump);
+
+int server_major(sys::Sql& sql);  // 15
+std::uint64_t size_of(sys::Sql& sql, const std::string& database);
+
+}  // namespace relight::postgres

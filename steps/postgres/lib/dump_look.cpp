@@ -1,0 +1,240 @@
+#include "steps/postgres/lib/dump_look.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "runner/sys/error.h"
+#include "runner/sys/files.h"
+#include "runner/sys/process.h"
+#include "runner/sys/text.h"
+
+namespace relight::postgres {
+namespace {
+
+constexpr std::size_t largest_schema = 1u << 30;
+constexpr const char* what_failed = "cannot read the dump";
+constexpr const char* other_copy = "the dump is cut off or damaged: use another copy of it";
+
+std::string head_of(const std::string& path) {
+  const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) throw system_error(errno, what_failed, path);
+  std::string head(512, '\0');
+  const ssize_t got = read(file.get(), head.data(), head.size());
+  if (got < 0) throw system_error(errno, what_failed, path);
+  head.resize(static_cast<std::size_t>(got));
+  return head;
+}
+
+std::string restore_output(const std::string& program, std::vector<std::string> arguments,
+                           const std::string& path, Call& call) {
+  sys::Command command;
+  command.argv = {program};
+  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+  command.argv.push_back(path);
+  command.capture_limit = largest_schema;
+  const sys::Result result = call.run_program(std::move(command));
+  if (!result.ok()) {
+    const std::string why = told_errors(result.err_tail);
+    const bool newer = why.find("unsupported version") != std::string::npos;
+    throw Error(ErrorKind::refused, what_failed, path, why,
+                newer ? "it was made by a newer pg_dump: install the client of that version" : other_copy);
+  }
+  return result.out;
+}
+
+// pg_restore reads a tar that is cut off for ever (seen with 15.20), so its members are counted first, by
+// their headers: a name of 100 bytes, the size in octal digits at 124; two blocks of zeros end it.
+void check_tar(const std::string& path) {
+  constexpr std::size_t block = 512, size_at = 124, size_length = 12;
+  const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) throw system_error(errno, what_failed, path);
+  std::string last = "its first member";
+  for (off_t at = 0;;) {
+    char header[block];
+    const ssize_t got = pread(file.get(), header, block, at);
+    if (got < 0) throw system_error(errno, what_failed, path);
+    if (got < static_cast<ssize_t>(block))
+      throw Error(ErrorKind::refused, what_failed, path, "it ends within " + last, other_copy);
+    if (header[0] == '\0') return;
+    std::uint64_t size = 0;
+    for (std::size_t i = size_at; i < size_at + size_length && header[i] >= '0' && header[i] <= '7'; ++i)
+      size = size * 8 + static_cast<std::uint64_t>(header[i] - '0');
+    if ((static_cast<unsigned char>(header[size_at]) & 0x80) != 0)  // larger than 8 GiB: big-endian bytes
+      for (std::size_t i = size_at + 1; i < size_at + size_length; ++i)
+        size = size * 256 + static_cast<unsigned char>(header[i]);
+    last = std::string(header, strnlen(header, 100));
+    at += static_cast<off_t>(block + (size + block - 1) / block * block);
+  }
+}
+
+// "215; 1259 16386 TABLE DATA public notes ember": is it an entry of that kind?
+bool is_entry(const std::string& line, std::string_view kind) {
+  std::size_t at = line.find("; ");
+  for (int words = 0; words < 2 && at != std::string::npos; ++words)
+    at = line.find(' ', at + (words == 0 ? 2 : 1));
+  return at != std::string::npos && std::string_view(line).substr(at + 1).starts_with(kind);
+}
+
+bool holds_data(const std::string& line) {
+  return is_entry(line, "TABLE DATA ") || is_entry(line, "BLOBS ") || is_entry(line, "BLOB DATA ");
+}
+
+bool is_of_database(const std::string& line) {
+  for (const char* kind : {"DATABASE - ", "DATABASE PROPERTIES - ", "ACL - DATABASE ", "COMMENT - DATABASE ",
+                           "SECURITY LABEL - DATABASE "})
+    if (is_entry(line, kind)) return true;
+  return false;
+}
+
+// The files of a directory dump that its table of contents names.
+void look_for_files(const std::string& path, const std::vector<std::string>& data) {
+  for (const std::string& line : data) {
+    if (!is_entry(line, "TABLE DATA ")) continue;
+    const std::string file = path + "/" + line.substr(0, line.find(';')) + ".dat";
+    bool there = false;
+    for (const char* suffix : {"", ".gz", ".lz4", ".zst"}) there = there || sys::exists(file + suffix);
+    if (!there) throw Error(ErrorKind::refused, what_failed, file, "the file is missing", other_copy);
+  }
+}
+
+DumpLook look_at_archive(const std::string& path, const std::string& program, bool full, Call& call) {
+  DumpLook look;
+  const sys::TempFolder temp;
+  const std::string list = temp.path() + "/list";
+  std::vector<std::string> data;
+  std::string of_database;
+  constexpr std::string_view made = ";     Archive created at ", made_too = "; Archive created at ";
+  for (const std::string& line :
+       sys::split(restore_output(program, {"--list", "--create"}, path, call), '\n')) {
+    if (line.starts_with(made)) look.made_at = line.substr(made.size());
+    if (line.starts_with(made_too)) look.made_at = line.substr(made_too.size());
+    if (line.starts_with(";")) continue;
+    if (holds_data(line)) data.push_back(line);
+    if (is_of_database(line)) of_database += line + "\n";
+  }
+  look.data = data.size();
+
+  PlainDump schema;
+  std::string text = restore_output(program, {"--schema-only", "--file=-"}, path, call);
+  for (const std::string& line : sys::split(text, '\n')) schema.line(line);
+  look.content = schema.content();
+
+  if (!of_database.empty()) {
+    sys::write_file(list, of_database, 0600);
+    text = restore_output(program, {"--create", "--use-list=" + list, "--file=-"}, path, call);
+    SqlLexer lexer;
+    lexer.on_statement = [&](const SqlTokens& tokens, std::uint64_t) {
+      if (std::any_of(tokens.begin(), tokens.end(), [](const SqlToken& t) { return t.is("database"); }))
+        look.definition.push_back(tokens);
+    };
+    lexer.on_meta = [](std::string_view, std::uint64_t) {};
+    lexer.on_comment = [](std::string_view) {};
+    lexer.on_row = [] {};
+    for (const std::string& line : sys::split(text, '\n')) lexer.line(line);
+  }
+
+  if (sys::is_folder(path)) look_for_files(path, data);
+  if (full) {
+    restore_output(program, {"--file=/dev/null"}, path, call);
+  } else if (!data.empty() && !sys::is_folder(path)) {
+    // The data stand in the file in this order: where the last can be read, the file is not cut off.
+    sys::write_file(list, data.back() + "\n", 0600);
+    restore_output(program, {"--use-list=" + list, "--file=/dev/null"}, path, call);
+  }
+  return look;
+}
+
+}  // namespace
+
+DumpFormat dump_format(const std::string& path) {
+  if (!sys::exists(path))
+    throw Error(ErrorKind::refused, what_failed, path, "it is not there", "correct `dump`");
+  if (sys::is_folder(path)) {
+    if (sys::exists(path + "/toc.dat")) return DumpFormat::directory;
+    throw Error(ErrorKind::refused, what_failed, path,
+                "the folder holds no toc.dat, so it is no directory dump",
+                "name the dump's file or folder itself");
+  }
+  const std::string head = head_of(path);
+  if (head.empty())
+    throw Error(ErrorKind::refused, what_failed, path, "it is empty", "use another copy of it");
+  if (head.starts_with("PGDMP")) return DumpFormat::custom;
+  if (head.size() >= 262 && head.substr(257, 5) == "ustar") return DumpFormat::tar;
+  const auto compressed = [&](const char* how, const char* program) {
+    return Error(ErrorKind::refused, what_failed, path, std::string("it is compressed by ") + how,
+                 std::string("unpack it with `") + program + "`, and name the file that comes out");
+  };
+  if (head.starts_with("\x1f\x8b")) throw compressed("gzip", "gunzip -k");
+  if (head.starts_with("\x28\xb5\x2f\xfd")) throw compressed("zstd", "zstd -d");
+  if (head.starts_with("BZh")) throw compressed("bzip2", "bunzip2 -k");
+  if (head.starts_with("\xfd\x37zXZ")) throw compressed("xz", "unxz -k");
+  return DumpFormat::plain;
+}
+
+const char* name_of(DumpFormat format) {
+  switch (format) {
+    case DumpFormat::custom:
+      return "custom";
+    case DumpFormat::directory:
+      return "directory";
+    case DumpFormat::tar:
+      return "tar";
+    case DumpFormat::plain:
+      return "plain";
+  }
+  return "plain";
+}
+
+std::string dump_program(const std::string& name, int server_major) {
+  // Not what PATH finds first: Debian puts a chooser of versions there, which asks for a cluster.
+  int best = 0;
+  std::error_code ignored;  // no such folder: PATH is left
+  for (const auto& version : std::filesystem::directory_iterator("/usr/lib/postgresql", ignored)) {
+    const int major = std::atoi(version.path().filename().c_str());
+    if (major == 0 || access((version.path() / "bin" / name).c_str(), X_OK) != 0) continue;
+    const auto worth = [&](int m) { return m >= server_major ? 1'000'000 - m : m; };
+    const bool better = server_major == 0 ? major > best : best == 0 || worth(major) > worth(best);
+    if (better) best = major;
+  }
+  if (best != 0) return "/usr/lib/postgresql/" + std::to_string(best) + "/bin/" + name;
+  return sys::find_program(name);
+}
+
+DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bool full, Call& call) {
+  const DumpFormat format = dump_format(path);
+  DumpLook look;
+  if (format == DumpFormat::plain) {
+    look.content = read_plain_dump(path, {}, [&](std::uint64_t bytes) {
+      call.stop_here_if_wanted();
+      call.progress("read", bytes, 0);
+    });
+  } else {
+    if (format == DumpFormat::tar) check_tar(path);
+    look = look_at_archive(path, pg_restore, full, call);
+  }
+  look.format = format;
+  look.bytes = sys::tree_bytes(path);
+  return look;
+}
+
+std::string told_errors(const std::string& err_tail) {
+  constexpr std::size_t most = 1000;
+  std::string text, all;
+  for (const std::string& line : sys::split(sys::mend_utf8(err_tail), '\n')) {
+    if (sys::trim(line).empty()) continue;
+    all = line;
+    const bool tells = line.find("error:") != std::string::npos || line.find("ERROR:") != std::string::npos ||
+                       line.find("FATAL:") != std::string::npos;
+    if (text.empty() && !tells) continue;
+    if (text.size() < most) text += (text.empty() ? "" : " / ") + sys::trim(line);
+  }
+  return text.empty() ? all : text;
+}
+
+}  // namespace relight::postgres

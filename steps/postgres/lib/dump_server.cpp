@@ -1,0 +1,149 @@
+#include "steps/postgres/lib/dump_server.h"
+
+#include <libpq-fe.h>
+
+#include <chrono>
+#include <memory>
+
+#include "runner/sys/digest.h"
+#include "runner/sys/text.h"
+#include "runner/sys/wait.h"
+
+namespace relight::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* no_limits =
+    "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
+    "SET synchronous_commit = on; SET default_transaction_read_only = off; SET client_min_messages = error; "
+    "SET search_path = pg_catalog";
+
+std::string percent(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.' || c == '~')
+      out += c;
+    else
+      out += "%" + sys::to_hex(std::string_view(&c, 1));
+  }
+  return out;
+}
+
+struct Word {
+  std::string name, value, variable;
+};
+
+// What a connection text of libpq gives, and libpq's variable for each.
+std::vector<Word> words_of(const std::string& text) {
+  char* message = nullptr;
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(
+      PQconninfoParse(text.c_str(), &message), &PQconninfoFree);
+  PQfreemem(message);  // it quotes from the text, in which a password may stand
+  if (!options)
+    throw Error(ErrorKind::refused, "cannot read the field server", "libpq", "it is no connection text",
+                "write postgresql://USER@HOST:PORT, or host=/run/postgresql port=5432 user=postgres");
+  std::vector<Word> words;
+  for (const PQconninfoOption* one = options.get(); one->keyword != nullptr; ++one)
+    if (one->val != nullptr && *one->val != '\0')
+      words.push_back({one->keyword, one->val, one->envvar == nullptr ? "" : one->envvar});
+  return words;
+}
+
+}  // namespace
+
+std::string shortened(const std::string& text, std::size_t limit) {
+  if (text.size() <= limit) return text;
+  constexpr std::size_t hash = 12;
+  return text.substr(0, limit - hash - 1) + "_" + sys::sha256_hex(text).substr(0, hash);
+}
+
+DumpServer::DumpServer(const Params& params, const Call& call)
+    : database_(params.text("database")),
+      administration_("postgres"),
+      session_(shortened("relight/" + call.run() + "/" + call.step())) {
+  for (const Word& word : words_of(params.text_or("server", ""))) {
+    if (word.name == "password")
+      throw Error(ErrorKind::refused, "a password in plain text", "server",
+                  "what is written here is kept in the plan and the journal",
+                  "take it out, and write password = secret.file \"/path\"");
+    if (word.name == "dbname") {
+      if (word.value != database_) administration_ = word.value;
+    } else if (word.name != "application_name" && word.name != "fallback_application_name") {
+      words_[word.name] = word.value;
+      if (!word.variable.empty()) variables_[word.variable] = word.value;
+    }
+  }
+  if (!params.has("password")) return;
+  const Secret* const password =
+      call.previewing() ? params.peek_secret("password") : &params.secret("password");
+  if (password != nullptr) password_ = sys::trim(password->view());
+}
+
+std::string database_target(const Params& params) {
+  std::string host, port = "5432";
+  for (const Word& word : words_of(params.text_or("server", ""))) {
+    if (word.name == "host" || (word.name == "hostaddr" && host.empty())) host = word.value;
+    if (word.name == "port") port = word.value;
+  }
+  const bool here =
+      host.empty() || host.front() == '/' || host == "localhost" || host == "127.0.0.1" || host == "::1";
+  return (here ? "" : host + ":") + port + "/" + params.text("database");
+}
+
+std::string DumpServer::url(const std::string& database) const {
+  std::string authority, query;
+  for (const auto& [word, value] : words_) {
+    const bool by_socket = word == "host" && value.front() == '/';
+    if (word == "user")
+      authority = percent(value) + "@" + authority;
+    else if (word == "host" && !by_socket)
+      authority += value.find(':') == std::string::npos ? percent(value) : "[" + value + "]";
+    else if (word != "port" || authority.empty() || authority.back() == '@')
+      query += (query.empty() ? "?" : "&") + word + "=" + percent(value);
+    else
+      authority += ":" + value;
+  }
+  return "postgresql://" + authority + "/" + percent(database) + query;
+}
+
+sys::Sql DumpServer::connect(const Call& call, const std::string& database) const {
+  std::map<std::string, std::string> settings = words_;
+  settings["dbname"] = database.empty() ? administration_ : database;
+  settings["application_name"] = session_;
+  if (!password_.empty()) settings["password"] = password_;
+  sys::Sql sql("", settings);
+  sql.execute(no_limits);
+  sql.stop_when([&call] { return call.stop_wanted(); });
+  return sql;
+}
+
+std::map<std::string, std::string> DumpServer::environment() const {
+  std::map<std::string, std::string> variables = variables_;
+  variables["PGAPPNAME"] = session_;
+  variables["PGCONNECT_TIMEOUT"] = "10";
+  // What is restored is made durable by the commit that says it is whole.
+  std::string& options = variables["PGOPTIONS"];
+  if (!options.empty()) options += " ";
+  options +=
+      "-c synchronous_commit=off -c statement_timeout=0 -c lock_timeout=0 -c "
+      "default_transaction_read_only=off";
+  if (!password_.empty()) variables["PGPASSWORD"] = password_;
+  return variables;
+}
+
+void end_sessions_named(sys::Sql& sql, const std::string& session) {
+  const std::string others = " FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()";
+  std::string left;
+  const bool gone = sys::wait_until(30s, 100ms, {}, [&] {
+    sql.query("SELECT pg_terminate_backend(pid)" + others, {session});
+    left = sql.query("SELECT coalesce(string_agg(pid::text, ', '), '')" + others, {session}).one();
+    return left.empty();
+  });
+  if (!gone)
+    throw Error(ErrorKind::needs_person, "sessions of an earlier attempt do not end", session,
+                "their processes on the server: " + left,
+                "see why they hang (a full disk, a dead mount), then resume");
+}
+
+}  // namespace relight::postgres

@@ -1,0 +1,49 @@
+// The server that a dump is restored into: how the step, PostgreSQL's programs and later steps reach it.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runner/step/call.h"
+#include "runner/step/params.h"
+#include "runner/sys/error.h"
+#include "runner/sys/sql.h"
+
+namespace relight::postgres {
+
+class DumpServer {
+ public:
+  // From the fields `server`, `password` and `database`. Throws a refused Error for a text that libpq cannot
+  // read and for a password that stands in it.
+  DumpServer(const Params& params, const Call& call);
+
+  const std::string& database() const { return database_; }
+  std::string url(const std::string& database) const;  // without the password
+
+  // "": the database for administration. No time limits of the server's hold in the session; a query ends
+  // when the call must stop, so the call outlives it.
+  sys::Sql connect(const Call& call, const std::string& database = "") const;
+
+  // For PostgreSQL's programs: nothing of it is seen in a list of processes.
+  std::map<std::string, std::string> environment() const;
+
+  // The application_name of every session of this step, at most 63 bytes.
+  const std::string& session() const { return session_; }
+
+ private:
+  std::map<std::string, std::string> words_;      // libpq's keywords, as given
+  std::map<std::string, std::string> variables_;  // and as its variables
+  std::string database_, administration_, session_, password_;
+};
+
+// "PORT/DATABASE" of a server of this host, else "HOST:PORT/DATABASE": for Step::targets.
+std::string database_target(const Params& params);
+
+// `text`, or where it is longer than `limit` its start and a hash: names of PostgreSQL end at 63 bytes.
+std::string shortened(const std::string& text, std::size_t limit = 63);
+
+// Ends every session of that application_name and waits until it is gone. A needs_person Error names one that
+// stays.
+void end_sessions_named(sys::Sql& sql, const std::string& session);
+
+}  // namespace relight::postgres

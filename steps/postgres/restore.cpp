@@ -1,0 +1,288 @@
+// postgres.restore: a database out of a dump, restored under a hidden name, checked, and renamed.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "runner/step/failpoint.h"
+#include "runner/step/step.h"
+#include "runner/step/value.h"
+#include "runner/sys/digest.h"
+#include "runner/sys/files.h"
+#include "runner/sys/text.h"
+#include "steps/postgres/lib/dump_foresee.h"
+#include "steps/postgres/lib/dump_load.h"
+#include "steps/postgres/lib/dump_look.h"
+#include "steps/postgres/lib/dump_server.h"
+#include "steps/postgres/lib/rename.h"
+#include "steps/postgres/lib/rename_definition.h"
+
+namespace relight {
+namespace {
+
+using namespace postgres;
+
+constexpr int most_jobs = 32;
+
+Problem problem_of(const Error& error) {
+  return {error.failed, error.on, error.why, error.hint};
+}
+
+int jobs_of(const Params& params) {
+  if (params.has("jobs"))
+    return static_cast<int>(std::clamp<std::int64_t>(params.integer("jobs"), 1, most_jobs));
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, most_jobs);
+}
+
+class Restore : public Step {
+ public:
+  std::vector<std::string> targets(const Params& params) const override {
+    if (!params.known("database") || (params.has("server") && !params.known("server"))) return {};
+    return {"database:" + database_target(params)};
+  }
+
+  Preview preview(const Params& params, Call& call) const override {
+    Preview preview;
+    for (const char* field : {"dump", "database", "server", "owner"})
+      if (params.has(field) && !params.known(field)) {
+        preview.verdict = Preview::Verdict::cannot_yet_tell;
+        preview.summary =
+            "restore database " + shown(params.all()["database"]) + " from " + shown(params.all()["dump"]);
+        preview.proved_after = *outputs_used(params.all()[field]).begin();
+        return preview;
+      }
+    try {
+      const DumpServer server(params, call);
+      std::optional<sys::Sql> sql;
+      try {
+        sql.emplace(server.connect(call));
+      } catch (const Error& error) {
+        if (error.kind != ErrorKind::transient) throw;
+        preview.verdict = Preview::Verdict::cannot_yet_tell;
+        preview.hints.push_back("the server does not answer yet (" + error.why +
+                                "): what it lacks for this dump is told once it does");
+      }
+      if (sql && DatabaseSwitch(call, *sql, server.database()).state() == DatabaseSwitch::State::switched) {
+        preview.verdict = Preview::Verdict::nothing_to_do;
+        preview.summary = "the database " + server.database() + " is restored";
+        return preview;
+      }
+      foresee_dump(params, call, server, sql ? &*sql : nullptr, preview);
+    } catch (const Error& error) {
+      preview.problems.push_back(problem_of(error));
+    }
+    return preview;
+  }
+
+  Json apply(const Params& params, Call& call) const override {
+    const DumpServer server(params, call);
+    sys::Sql sql = server.connect(call);
+    DatabaseSwitch move(call, sql, server.database());
+    if (move.state() == DatabaseSwitch::State::nothing) restore_beside(params, call, server, sql, move);
+    move.commit(params.flag("end_sessions"), [&] {
+      const Json old = database_definition(sql, server.database());
+      if (!old.is_null()) return carried(server.database(), old, params.text_or("owner", ""));
+      return call.notes().at("carried").get<std::vector<std::string>>();
+    });
+    Json outputs = call.notes().at("restored");
+    outputs["url"] = server.url(server.database());
+    outputs["database"] = server.database();
+    return outputs;
+  }
+
+  void undo(const Params& params, Call& call, const Json*) const override {
+    if (!call.notes().contains("restoring")) return;  // nothing was changed yet
+    const DumpServer server(params, call);
+    sys::Sql sql = server.connect(call);
+    DatabaseSwitch move(call, sql, server.database());
+    move.revert(params.flag("end_sessions"));
+    move.drop_new();
+    failpoint("postgres.restore:dropped");
+  }
+
+  void discard(const Params& params, Call& call, const Json*) const override {
+    if (!call.notes().contains("restoring")) return;
+    const DumpServer server(params, call);
+    sys::Sql sql = server.connect(call);
+    DatabaseSwitch(call, sql, server.database()).discard();
+  }
+
+  Json kept(const Params& params, Call& call, const Json*) const override {
+    if (!call.notes().contains("restoring")) return Json::array();
+    const DumpServer server(params, call);
+    sys::Sql sql = server.connect(call);
+    const std::string old = DatabaseSwitch(call, sql, server.database()).kept();
+    if (old.empty()) return Json::array();
+    return Json::array({{{"on", "database " + old}, {"bytes", size_of(sql, old)}}});
+  }
+
+  void settle(const Params& params, Call& call) const override {
+    if (!call.notes().contains("restoring")) return;
+    const DumpServer server(params, call);
+    sys::Sql sql = server.connect(call);
+    end_sessions_named(sql, server.session());
+  }
+
+  // What pg_dump writes of it: rows, catalog and the database's own properties.
+  std::string state_digest(const Params& params, Call& call) const override {
+    const DumpServer server(params, call);
+    sys::Sql sql = server.connect(call);
+    if (database_definition(sql, server.database()).is_null()) return "absent";
+    sys::Sha256 sum;
+    std::string line;
+    sys::Command command;
+    command.argv = {dump_program("pg_dump", server_major(sql)), "--create", "--no-password",
+                    "--dbname=" + server.url(server.database())};
+    command.extra_env = server.environment();
+    command.capture_stdout = false;
+    command.on_output = [&](std::string_view bytes) {
+      for (const char c : bytes) {
+        line += c;
+        if (c != '\n') continue;
+        // A key made anew by every pg_dump, and our own mark.
+        const bool state = !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ") &&
+                           line.find(mark_setting) == std::string::npos;
+        if (state) sum.add(line);
+        line.clear();
+      }
+    };
+    const sys::Result result = sys::run(command);
+    if (!result.ok())
+      throw Error(ErrorKind::permanent, "cannot take the state of the database", server.database(),
+                  told_errors(result.err_tail));
+    return sum.hex();
+  }
+
+ private:
+  static void restore_beside(const Params& params, Call& call, const DumpServer& server, sys::Sql& sql,
+                             DatabaseSwitch& move) {
+    Preview preview;
+    const DumpLook dump = foresee_dump(params, call, server, &sql, preview);
+    if (!preview.problems.empty()) {
+      const Problem& first = preview.problems.front();
+      throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
+    }
+    const std::string name = dump.format == DumpFormat::plain ? "psql" : "pg_restore";
+    const std::string program = dump_program(name, server_major(sql));
+    if (program.empty())
+      throw Error(ErrorKind::refused, "cannot restore the dump", name, "there is no such program",
+                  "install postgresql-client");
+    const std::string owner = params.text_or("owner", "");
+    const Json old = database_definition(sql, server.database());
+
+    call.note("restoring", {{"under", move.fresh()}});
+    call.note("carried", old.is_null() ? carried(server.database(), dump.definition, owner)
+                                       : std::vector<std::string>());
+    failpoint("postgres.restore:begun");
+    try {
+      move.make(old.is_null() ? creation(move.fresh(), dump.definition, owner)
+                              : creation(move.fresh(), old, owner));
+      failpoint("postgres.restore:made");
+      load_dump({.program = program,
+                 .path = sys::absolute(params.text("dump")),
+                 .database = move.fresh(),
+                 .format = dump.format,
+                 .jobs = jobs_of(params)},
+                server, call);
+      failpoint("postgres.restore:loaded");
+      call.note("restored", checked_restore(call, server, move.fresh(), dump));
+    } catch (const Error& error) {
+      if (error.kind != ErrorKind::transient) move.drop_new();
+      throw;
+    }
+    failpoint("postgres.restore:checked");
+    move.mark();
+  }
+};
+
+}  // namespace
+
+extern const StepType postgres_restore;
+const StepType postgres_restore = {
+    .name = "postgres.restore",
+    .doc =
+        "Restore a database from a dump: custom (-Fc), directory (-Fd), tar (-Ft) or plain SQL.\n"
+        "It is restored into a database of a hidden name, checked, and put in place by two renames in one "
+        "transaction; "
+        "encoding, locale, owner, rights, connection limit, settings and comment of the database are carried "
+        "over, and the old one is kept. A plain dump is read before psql gets a line of it: one that leads "
+        "to another "
+        "database, starts a program, reads a file of the host or changes roles is refused with its line. "
+        "Roles are not made: "
+        "those that the dump names must be there. What is written into the new database after the step is "
+        "lost by its undo.",
+    .example =
+        "postgres.restore \"database\" { dump = \"/backup/aihummer.dump\", database = \"aihummer\", as = "
+        "\"postgres\" }",
+    .fields =
+        {
+            {.name = "dump",
+             .type = FieldType::location,
+             .required = true,
+             .fallback = "",
+             .doc = "the dump: a file, or the folder of a directory dump",
+             .example = "\"/backup/aihummer.dump\"",
+             .choices = {}},
+            {.name = "database",
+             .type = FieldType::text,
+             .required = true,
+             .fallback = "",
+             .doc = "the database's name",
+             .example = "\"aihummer\"",
+             .choices = {}},
+            {.name = "server",
+             .type = FieldType::text,
+             .required = false,
+             .fallback = "",
+             .doc = "where the server is, as libpq takes it, without a password; when not given, by the "
+                    "local socket, as the "
+                    "step's user (`as`)",
+             .example = "\"postgresql://postgres@127.0.0.1:5432\"",
+             .choices = {}},
+            {.name = "password",
+             .type = FieldType::secret,
+             .required = false,
+             .fallback = "",
+             .doc = "the password for the server",
+             .example = "secret.file \"/root/pg-password\"",
+             .choices = {}},
+            {.name = "jobs",
+             .type = FieldType::integer,
+             .required = false,
+             .fallback = "",
+             .doc =
+                 "how many at once (custom and directory dumps); when not given, as many as there are cores",
+             .example = "4",
+             .choices = {}},
+            {.name = "owner",
+             .type = FieldType::text,
+             .required = false,
+             .fallback = "",
+             .doc = "the role that owns the database; when not given, the owner of the one there, else the "
+                    "dump's",
+             .example = "\"aihummer\"",
+             .choices = {}},
+            {.name = "end_sessions",
+             .type = FieldType::boolean,
+             .required = false,
+             .fallback = "false",
+             .doc = "end the sessions that are open in the database when it is replaced; else they fail the "
+                    "step",
+             .example = "true",
+             .choices = {}},
+        },
+    .outputs =
+        {
+            {.name = "url", .doc = "how later steps reach the database, without a password"},
+            {.name = "database", .doc = "its name"},
+            {.name = "tables", .doc = "how many tables it has"},
+            {.name = "bytes", .doc = "its size"},
+        },
+    .in_doubt = InDoubt::again,
+    .undo = Undo::whole,
+    .stays = "",
+    .drill = Drill::refused,
+    .is_probe = false,
+    .make = make_step<Restore>,
+};
+
+}  // namespace relight
