@@ -67,17 +67,20 @@ struct Vault {
 }  // namespace
 
 TEST_CASE("sealed values out of a real database") {
+  // One server for all of them: each takes seconds to make.
   const Vault vault;
   const std::string all = "select sealed from vault order by id;";
 
-  SUBCASE("the right key opens them, in every form, and at most as many as asked") {
+  {
+    INFO("the right key opens them, in every form, and at most as many as asked");
     CHECK(vault.prove(vault.json(all, "env")) == Json({{"opened", 5}}));
     CHECK(vault.prove(vault.json("select sealed from texts", "raw")) == Json({{"opened", 1}}));
     Json few = vault.json(all, "env");
     few["rows"] = 2;
     CHECK(vault.prove(few) == Json({{"opened", 2}}));
   }
-  SUBCASE("a wrong key is told with its count, and a damaged row too") {
+  {
+    INFO("a wrong key is told with its count, and a damaged row too");
     CHECK(vault.error(vault.json(all, "wrong")) ==
           "permanent: the key does not open the data: the secret in `key`: 5 of 5 sealed values could not be "
           "opened");
@@ -87,19 +90,22 @@ TEST_CASE("sealed values out of a real database") {
     CHECK(vault.error(vault.json(all, "env")) ==
           "permanent: the key does not open the data: MASTER: 1 of 6 sealed values could not be opened");
   }
-  SUBCASE("nothing to open proves nothing, unless that is meant") {
+  {
+    INFO("nothing to open proves nothing, unless that is meant");
     Json none = vault.json("select sealed from empty", "env");
     CHECK(vault.error(none) ==
           "permanent: the key cannot be proved: select sealed from empty: it gives no sealed value");
     none["empty"] = "pass";
     CHECK(vault.prove(none) == Json({{"opened", 0}}));
   }
-  SUBCASE("a query that writes is stopped by the server") {
+  {
+    INFO("a query that writes is stopped by the server");
     CHECK(vault.error(vault.json("select setval('s', 1)", "env")) != "none");
     vault.postgres.execute("create sequence s");
     CHECK(vault.error(vault.json("select nextval('s')::text", "env")).find("read-only") != std::string::npos);
   }
-  SUBCASE("a command opens other forms: the value on stdin, the key in the environment") {
+  {
+    INFO("a command opens other forms: the value on stdin, the key in the environment");
     Json json = vault.json("select 'sealed with ' || 'k1'", "raw");
     json["command"] = {"sh", "-c",
                        "read value; test \"$value\" = 'sealed with k1' -a \"$RELIGHT_KEY\" = " + key};
@@ -107,7 +113,8 @@ TEST_CASE("sealed values out of a real database") {
     json["sql"] = "select 'sealed with k2'";
     CHECK(vault.error(json).find("1 of 1 sealed values could not be opened") != std::string::npos);
   }
-  SUBCASE("a key of the wrong form is refused before the database is asked") {
+  {
+    INFO("a key of the wrong form is refused before the database is asked");
     Json json = vault.json(all, "env");
     json["variable"] = "A";
     json["database"] = "postgresql://127.0.0.1:1/none";
