@@ -106,6 +106,7 @@ TEST_CASE("quotes, comments and bodies hide what they hold, and nothing else") {
   CHECK(found("DO $$ \\! id\n$x$ $$;\nSELECT $a$ $$ \\! $a$;") == "");
   CHECK(found("SELECT E'\\'\\! id', e'\\\\';") == "");
   CHECK(found("SELECT E'\\\\' \\! id") == "1: \\! id: starts a program | 1: a statement has no end");
+  CHECK(found("SELECT e'\\'\\! id';") == "");
   CHECK(found("SELECT 'a\\' \\! id\n;") == "1: \\! id: starts a program");
   CHECK(found("SELECT a$$ \\! id\n;") == "1: \\! id: starts a program");  // a$$ is a name
   CHECK(found("SELECT name'x\\' \\! id\n;") == "1: \\! id: starts a program");
