@@ -24,6 +24,9 @@
 #include "runner/sys/archive.h"
 #include "runner/sys/files.h"
 #include "steps/postgres/lib/config.h"
+#include "steps/postgres/lib/content.h"
+#include "steps/postgres/lib/decision.h"
+#include "steps/postgres/lib/replay.h"
 #include "steps/postgres/lib/server.h"
 #include "steps/postgres/lib/survey.h"
 #include "steps/postgres/lib/tree.h"
@@ -32,37 +35,6 @@ namespace relight {
 namespace {
 
 using namespace postgres;
-
-// What the first attempt decided, and every later one keeps to.
-struct Decided {
-  Target target;
-  int major = 0;
-  std::vector<NewTablespace> tablespaces;
-  std::vector<std::string> made;  // folders of them that were not there before
-  std::string config_from;        // empty: no configuration is restored
-};
-
-Json to_json(const Decided& decided) {
-  Json tablespaces = Json::array();
-  for (const NewTablespace& t : decided.tablespaces)
-    tablespaces.push_back({{"oid", t.oid}, {"was", t.was}, {"folder", t.folder}});
-  return {{"target", postgres::to_json(decided.target)},
-          {"major", decided.major},
-          {"tablespaces", tablespaces},
-          {"made", decided.made},
-          {"config_from", decided.config_from}};
-}
-
-Decided decided_from_json(const Json& json) {
-  Decided decided;
-  decided.target = target_from_json(json.at("target"));
-  decided.major = json.at("major").get<int>();
-  for (const Json& t : json.at("tablespaces"))
-    decided.tablespaces.push_back({t.at("oid"), t.at("was"), t.at("folder")});
-  decided.made = json.at("made").get<std::vector<std::string>>();
-  decided.config_from = json.at("config_from").get<std::string>();
-  return decided;
-}
 
 std::string moment_of(const Target& target) {
   return std::string(target.stop.inclusive ? "" : "before ") + show_lsn(target.stop.lsn);
@@ -99,10 +71,8 @@ class Recovery {
   }
   void decide();
   void unpack();
+  void clear();
   void replay();
-  void compare(const std::string& lsn, const std::string& last_end);
-  void compare_history(Timeline timeline, const std::string& last_end);
-  void open_database(QuietServer& server);
   void make_ready();
   void refuse_while_running();
   Json outputs(std::uint64_t bytes);
@@ -114,15 +84,15 @@ class Recovery {
   std::optional<Switch> config_;
   const std::string beside_;
   std::string config_home_;
-  Decided decided_;
+  Decision decision_;
 };
 
 Programs Recovery::programs() const {
-  auto found = Programs::find(decided_.major);
+  auto found = Programs::find(decision_.major);
   if (!found)
     throw Error(ErrorKind::permanent, "cannot recover", wish_.data,
-                "PostgreSQL " + std::to_string(decided_.major) + " is not installed",
-                "install " + package_of(decided_.major));
+                "PostgreSQL " + std::to_string(decision_.major) + " is not installed",
+                "install " + package_of(decision_.major));
   return *found;
 }
 
@@ -133,11 +103,10 @@ void Recovery::refuse_while_running() {
                 "stop it first, with service.stop in a step before this one");
 }
 
-// Looks once more, and settles for good where to stop: an archive that grows does not move the goal of a
-// resumed run.
+// Looks once more, and settles for good where to stop.
 void Recovery::decide() {
   if (noted("decided")) {
-    decided_ = decided_from_json(call_.notes()["decided"]);
+    decision_ = decision_from_json(call_.notes()["decided"]);
     return;
   }
   SurveyOptions options;
@@ -147,22 +116,23 @@ void Recovery::decide() {
     call_.progress("check the WAL", done, total);
   };
   const Survey found = survey(wish_, options);
+  for (const Problem& problem : found.problems)
+    call_.log(problem.what + ": " + problem.on + ": " + problem.why);
   if (!found.problems.empty()) {
     const Problem& first = found.problems.front();
-    for (const Problem& problem : found.problems)
-      call_.log(problem.what + ": " + problem.on + ": " + problem.why);
     throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
   }
   if (!found.target)
-    throw Error(ErrorKind::refused, "cannot recover", wish_.data, found.unknown, "see the plan's hints");
-  decided_.target = *found.target;
-  decided_.major = found.base->major;
-  decided_.tablespaces = found.tablespaces;
-  decided_.config_from = found.config_from;
-  for (const NewTablespace& tablespace : found.tablespaces)
-    if (!sys::exists(tablespace.folder)) decided_.made.push_back(tablespace.folder);
-  call_.note("decided", to_json(decided_));
+    throw Error(ErrorKind::refused, "cannot recover", wish_.data, found.unknown,
+                found.hints.empty() ? "" : found.hints.back());
+  decision_ = decide_by(found);
+  call_.note("decided", to_json(decision_));
   failpoint("postgres.recover:decided");
+}
+
+// What an earlier attempt left beside. Tablespaces' folders are emptied only when one had begun to fill them.
+void Recovery::clear() {
+  clear_tree(beside_, noted("filling") ? decision_.tablespaces : std::vector<NewTablespace>());
 }
 
 void Recovery::unpack() {
@@ -170,116 +140,27 @@ void Recovery::unpack() {
   // Half a tree is not gone on with: it is made anew, and what was noted of it counts no more.
   for (const char* phase : {"unpacked", "reached", "stopped", "outputs"})
     if (noted(phase)) call_.note(phase, nullptr);
-  clear_tree(beside_, decided_.tablespaces);
+  clear();
   failpoint("postgres.recover:cleared");
   make_parents(call_, wish_.data);
   const BaseBackup base = open_base(wish_.base);
-  make_tree(base, decided_.tablespaces, beside_, call_);
+  call_.note("filling", true);
+  make_tree(base, decision_.tablespaces, beside_, call_);
   failpoint("postgres.recover:before_unpacked");
   call_.note("unpacked", {{"bytes", base.manifest.bytes()}, {"folder", beside_}});
   failpoint("postgres.recover:unpacked");
 }
 
-// The position against the one asked for, and the last transaction against the one the walk saw there.
-void Recovery::compare(const std::string& lsn, const std::string& last_end) {
-  const Target& target = decided_.target;
-  const auto wrong = [&](const std::string& why) {
-    return Error(ErrorKind::permanent, "the recovery did not stop where it was told to", moment_of(target),
-                 why, "the target is as it was; see the step's log, and check the WAL archive");
-  };
-  const auto reached = parse_lsn(lsn);
-  if (!reached || *reached <= target.after || *reached > target.upto)
-    throw wrong(fmt::format("it stopped at {}, which is not within {} and {}", lsn, show_lsn(target.after),
-                            show_lsn(target.upto)));
-  // A server that was started again behind the last transaction has none to tell.
-  if (!last_end.empty() && last_end != target.last_end)
-    throw wrong("the last transaction it replayed is of " + last_end + ", and the archive's is of " +
-                (target.last_end.empty() ? "an earlier time than the backup" : target.last_end));
-}
-
-// The same from the new timeline's history, which says where it left which timeline.
-void Recovery::compare_history(Timeline timeline, const std::string& last_end) {
-  const std::string file = beside_ + "/pg_wal/" + history_name(timeline);
-  const auto text = sys::read_file_if_there(file);
-  const Path path = text ? parse_history(timeline, *text, file) : Path();
-  if (path.size() < 2)
-    throw Error(ErrorKind::permanent, "the recovery did not end in a timeline of its own", beside_,
-                "there is no " + history_name(timeline));
-  const Stretch& left = path[path.size() - 2];
-  if (left.timeline != decided_.target.stop.timeline)
-    throw Error(ErrorKind::permanent, "the recovery followed another timeline", std::to_string(left.timeline),
-                "it was to follow timeline " + std::to_string(decided_.target.stop.timeline));
-  compare(show_lsn(left.end), last_end);
-  if (!noted("reached")) call_.note("reached", {{"lsn", show_lsn(left.end)}});
-}
-
-void Recovery::open_database(QuietServer& server) {
-  sys::Sql any = server.connect("template1", wish_.role);
-  const sys::Rows names = any.query("select datname from pg_database where datallowconn order by 1");
-  std::vector<std::string> there;
-  for (const auto& row : names.rows) there.push_back(row[0].value_or(""));
-  if (std::find(there.begin(), there.end(), wish_.database) == there.end())
-    throw Error(ErrorKind::permanent, "the recovered cluster has no such database", wish_.database,
-                "it has " + sys::join(there, ", "), "name one of these; the target is as it was");
-  sys::Sql sql = server.connect(wish_.database, wish_.role);
-  call_.log("the database " + wish_.database + " opens, with " +
-            sql.query("select count(*) from pg_class where relkind in ('r', 'p')").one() + " tables");
-  const std::string subscriptions = sql.query("select count(*) from pg_subscription where subenabled").one();
-  if (subscriptions != "0")
-    call_.log(subscriptions +
-              " subscriptions are enabled: they reach for their publishers when the service starts");
-}
-
 void Recovery::replay() {
   if (noted("stopped")) return;
-  const Programs server_programs = programs();
-  const Control control = read_control(server_programs, beside_);
-  std::vector<Problem> problems;
-  const BaseBackup base = open_base(wish_.base);
-  sys::make_folders(beside_ + "/" + work_folder, 0700);
-  const WalArchive archive = open_archive(wish_, base, beside_ + "/" + work_folder, problems);
-  prepare_server(beside_, decided_.major, decided_.target, control.demands, archive);
-  failpoint("postgres.recover:prepared");
-
-  {
-    QuietServer server(server_programs, beside_, call_);
-    const bool recovers = still_recovering(beside_);
-    const auto found = server.await(wish_.role, decided_.target.segments.size());
-    failpoint("postgres.recover:started");
-    if (recovers && found == QuietServer::Found::paused) {
-      // Read while it is paused: once promoted it tells no more.
-      sys::Sql sql = server.connect("template1", wish_.role);
-      const sys::Rows told = sql.query(
-          "select pg_last_wal_replay_lsn(),"
-          " to_char(pg_last_xact_replay_timestamp() at time zone 'UTC', "
-          "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
-      const std::string lsn = told.rows[0][0].value_or("");
-      std::string last_end = told.rows[0][1].value_or("");
-      if (const auto time = sys::parse_time(last_end)) last_end = sys::show_time(*time);
-      if (const Timeline read = server.timeline_read(); read > decided_.target.stop.timeline)
-        throw Error(ErrorKind::permanent, "the recovery followed another timeline", std::to_string(read),
-                    "it was to follow timeline " + std::to_string(decided_.target.stop.timeline));
-      compare(lsn, last_end);
-      call_.note("reached", {{"lsn", lsn}, {"last_end", last_end}});
-      failpoint("postgres.recover:reached");
-      server.promote(wish_.role);
-      failpoint("postgres.recover:promoted");
-    }
-    open_database(server);
-    server.stop();
-  }
-  const Control ended = read_control(server_programs, beside_);
-  if (ended.state != "shut down")
-    throw Error(ErrorKind::permanent, "the recovered cluster was not shut down cleanly", beside_,
-                "pg_control says \"" + ended.state + "\"", "resume the run: it is replayed again");
-  compare_history(ended.timeline, "");
+  const Replayed replayed = postgres::replay(wish_, decision_, programs(), beside_, call_);
   failpoint("postgres.recover:before_stopped");
-  call_.note("stopped", {{"timeline", ended.timeline}});
+  call_.note("stopped", {{"timeline", replayed.timeline}, {"lsn", show_lsn(replayed.lsn)}});
   failpoint("postgres.recover:stopped");
 }
 
 void Recovery::make_ready() {
-  tidy_tree(beside_, call_.notes()["stopped"]["timeline"].get<Timeline>(), decided_.tablespaces);
+  tidy_tree(beside_, call_.notes()["stopped"]["timeline"].get<Timeline>(), decision_.tablespaces);
   failpoint("postgres.recover:tidied");
   if (config_ && config_->state() == Switch::State::nothing) {
     make_parents(call_, wish_.config_into);
@@ -287,7 +168,7 @@ void Recovery::make_ready() {
     sys::make_folders(config_->beside(), 0755);
     sys::UnpackOptions options;
     options.keep_owners = false;
-    sys::copy_checked(decided_.config_from, config_->beside(), options);
+    sys::copy_checked(decision_.config_from, config_->beside(), options);
     failpoint("postgres.recover:config_copied");
   }
   call_.note("outputs", outputs(call_.notes()["unpacked"]["bytes"].get<std::uint64_t>()));
@@ -300,7 +181,7 @@ void Recovery::make_ready() {
 Json Recovery::outputs(std::uint64_t bytes) {
   const Programs server_programs = programs();
   std::string sockets = "/var/run/postgresql", port = "5432", file;
-  const std::string there = debian_config_of(wish_.data);
+  const std::string there = debian_config_of(wish_.data_named);
   for (const std::string& folder : {config_ ? config_->beside() : std::string(), beside_, there})
     if (file.empty() && !folder.empty() && sys::exists(folder + "/postgresql.conf"))
       file = folder + "/postgresql.conf";
@@ -309,15 +190,15 @@ Json Recovery::outputs(std::uint64_t bytes) {
     port = setting(server_programs, file, beside_, "port");
   }
   if (wish_.port) port = std::to_string(*wish_.port);
-  const Target& target = decided_.target;
+  const Target& target = decision_.target;
   Json rpo;
   if (const auto commit = sys::parse_time(target.last_commit); commit && wish_.lost_at) {
     const auto lost = std::chrono::duration_cast<std::chrono::milliseconds>(*wish_.lost_at - *commit);
     rpo = std::max<double>(0.0, static_cast<double>(lost.count()) / 1000.0);
   }
   return {{"url", url_of(wish_.database, sockets, port)},
-          {"data", wish_.data},
-          {"lsn", call_.notes()["reached"]["lsn"]},
+          {"data", wish_.data_named},
+          {"lsn", call_.notes()["stopped"]["lsn"]},
           {"timeline", call_.notes()["stopped"]["timeline"]},
           {"last_commit", target.last_commit.empty() ? Json() : Json(target.last_commit)},
           {"recovered_to", wish_.moment.text},
@@ -352,7 +233,7 @@ void Recovery::undo() {
       throw Error(ErrorKind::permanent, "a server runs on the data directory", wish_.data,
                   "its pid is " + std::to_string(*pid), "stop it, then roll back again");
   }
-  if (noted("decided")) decided_ = decided_from_json(call_.notes()["decided"]);
+  if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
   // The way back, in the other order.
   if (config_) {
     config_->revert();
@@ -363,8 +244,9 @@ void Recovery::undo() {
   data_.revert();
   failpoint("postgres.recover:reverted");
   data_.drop_new();
-  clear_tree(beside_, decided_.tablespaces);
-  for (const std::string& folder : decided_.made) sys::remove_tree(folder);
+  clear();
+  for (const std::string& folder : decision_.made)
+    rmdir(folder.c_str());  // one that holds something by now stays
   remove_made_parents(call_);
 }
 
@@ -414,8 +296,8 @@ class Recover : public Step {
   }
   std::string state_digest(const Params& params, Call& call) const override {
     const Wish wish = read_wish(params, call);
-    return sys::tree_digest(wish.data) + " " +
-           (wish.config_into.empty() ? "" : sys::tree_digest(wish.config_into));
+    return content_digest(wish.data, call) + " " +
+           sys::tree_digest(wish.config.empty() ? "" : wish.config_into);
   }
 };
 

@@ -226,6 +226,13 @@ Outcome Attempt::check() const {
       "");
 }
 
+std::string Attempt::digest() const {
+  const Outcome told = call(
+      [](const Step& step, const Params& params, Call& call) { return step.state_digest(params, call); }, "");
+  REQUIRE(told.error == "");
+  return told.value.get<std::string>();
+}
+
 std::string rows_of(const std::string& data, const std::string& table) {
   const sys::TempFolder sockets;
   give_to_postgres(sockets.path());

@@ -51,6 +51,7 @@ class Attempt {
   Outcome discard() const;
   Outcome kept() const;
   Outcome check() const;
+  std::string digest() const;  // the type's own state digest
 
  private:
   Outcome call(const std::function<Json(const Step&, const Params&, Call&)>& act,

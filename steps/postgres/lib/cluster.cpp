@@ -24,8 +24,6 @@ bool holds_nothing_of_its_own(const std::string& data_folder) {
     // A database is a folder, a table a file: both are named by their numbers.
     if (leading_number(sys::name_of_path(entry.path)) >= first_normal_object) empty = false;
   });
-  if (sys::is_folder(data_folder + "/pg_tblspc"))
-    sys::walk(data_folder + "/pg_tblspc", [&](const sys::Entry&) { empty = false; });
   return empty;
 }
 
@@ -45,9 +43,14 @@ ClusterThere look_at(const std::string& data_folder) {
     return there;
   }
   there.version = sys::trim(*version);
+  if (sys::is_folder(data_folder + "/pg_tblspc"))
+    sys::walk(data_folder + "/pg_tblspc", [&](const sys::Entry& entry) {
+      if (entry.kind == 'l') there.tablespaces.push_back(entry.link);
+    });
   const bool whole = sys::is_folder(data_folder + "/base") && sys::exists(data_folder + "/global/pg_control");
-  there.kind = whole && holds_nothing_of_its_own(data_folder) ? ClusterThere::Kind::empty_cluster
-                                                              : ClusterThere::Kind::cluster;
+  there.kind = whole && there.tablespaces.empty() && holds_nothing_of_its_own(data_folder)
+                   ? ClusterThere::Kind::empty_cluster
+                   : ClusterThere::Kind::cluster;
   return there;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace relight::postgres {
 
@@ -15,6 +16,7 @@ struct ClusterThere {
   } kind = Kind::absent;
   std::string version;  // PG_VERSION
   std::uint64_t bytes = 0;
+  std::vector<std::string> tablespaces;  // folders that it has outside of the data directory
 };
 
 ClusterThere look_at(const std::string& data_folder);

@@ -40,31 +40,6 @@ Moment parse_moment(const std::string& text) {
   return moment;
 }
 
-std::optional<WalRecord> parse_record(const std::string& line) {
-  // rmgr: Transaction len (rec/tot):     34/    34, tx:        726, lsn: 0/03001E20, prev 0/03001DD8, desc:
-  // COMMIT ...
-  if (line.rfind("rmgr: ", 0) != 0) return std::nullopt;
-  const auto after = [&](const char* word, char until) -> std::optional<std::string> {
-    const std::size_t at = line.find(word);
-    if (at == std::string::npos) return std::nullopt;
-    const std::size_t begin = at + std::string_view(word).size();
-    return sys::trim(std::string_view(line).substr(begin, line.find(until, begin) - begin));
-  };
-  const auto manager = after("rmgr: ", ' '), xid = after(", tx:", ','), lsn = after(", lsn: ", ','),
-             previous = after(", prev ", ',');
-  const std::size_t text = line.find(", desc: ");
-  if (!manager || !xid || !lsn || !previous || text == std::string::npos) return std::nullopt;
-  WalRecord record;
-  record.manager = *manager;
-  std::from_chars(xid->data(), xid->data() + xid->size(), record.xid);
-  const auto begin = parse_lsn(*lsn), before = parse_lsn(*previous);
-  if (!begin || !before) return std::nullopt;
-  record.lsn = *begin;
-  record.previous = *before;
-  record.text = line.substr(text + 8);
-  return record;
-}
-
 std::optional<TransactionEnd> transaction_end(const WalRecord& record) {
   if (record.manager != "Transaction") return std::nullopt;
   TransactionEnd end;

@@ -7,6 +7,7 @@
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/control.h"
 #include "steps/postgres/lib/wal.h"
+#include "steps/postgres/lib/waldump.h"
 
 namespace relight::postgres {
 
@@ -19,16 +20,6 @@ struct Moment {
   std::string name;
 };
 Moment parse_moment(const std::string& text);  // the schema has checked it; else a refused Error
-
-// One line of pg_waldump.
-struct WalRecord {
-  std::string manager;  // "Transaction" "XLOG"
-  std::uint32_t xid = 0;
-  Lsn lsn = 0;
-  Lsn previous = 0;  // where the record before it begins
-  std::string text;  // "COMMIT 2026-11-21 10:58:01.016759 UTC"
-};
-std::optional<WalRecord> parse_record(const std::string& line);  // nothing: another line
 
 // The end of a transaction, in that record.
 struct TransactionEnd {

@@ -23,6 +23,8 @@ using std::chrono::milliseconds;
 
 namespace {
 
+constexpr const char* not_in_that_state = "55000";  // SQLSTATE
+
 // Where a process works; empty: it is gone, or another user's.
 std::string folder_of(int pid) {
   std::error_code none;
@@ -205,16 +207,23 @@ QuietServer::Found QuietServer::await(const std::string& role, std::size_t segme
     state_->call.stop_here_if_wanted();
     try {
       if (!sql && takes_connections(state_->folder)) sql.emplace(connect("template1", role));
-      if (sql && sql->query("select pg_is_in_recovery()").one() == "f") break;
-      if (sql && sql->query("select pg_get_wal_replay_pause_state()").one() == "paused") {
+      const std::string state = sql ? sql->query(
+                                             "select case when pg_is_in_recovery() then "
+                                             "pg_get_wal_replay_pause_state() else 'open' end")
+                                          .one()
+                                    : "";
+      if (state == "open") break;
+      if (state == "paused") {
         drain();
         return Found::paused;
       }
-    } catch (const Error& error) {
-      if (error.kind != ErrorKind::transient)
+    } catch (const sys::SqlError& error) {
+      // It left the recovery between the two questions: asked again, it says so.
+      const bool look_again = error.kind == ErrorKind::transient || error.sqlstate == not_in_that_state;
+      if (!look_again)
         throw Error(error.kind, error.failed, error.on, error.why,
                     "write role = the name of a superuser of the recovered cluster");
-      sql.reset();
+      if (error.kind == ErrorKind::transient) sql.reset();
     }
     sys::wait_until(milliseconds(20), milliseconds(10), {}, [&] { return ended(); });
   }

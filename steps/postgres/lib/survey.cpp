@@ -96,6 +96,9 @@ void Look::look_at_target() {
       found_.hints.push_back("an empty cluster lies at " + data + ": it is exchanged for the recovered one");
       break;
     case ClusterThere::Kind::cluster:
+      for (const std::string& folder : found_.there.tablespaces)
+        found_.hints.push_back("the old cluster's tablespace at " + folder +
+                               " stays there, also when the old is freed");
       if (!wish_.replace)
         problem("a cluster with data is in the way", data, "it holds tables or databases",
                 "write replace = true to put it aside, or name another folder");
@@ -194,7 +197,7 @@ void Look::look_at_config() {
               "recover it elsewhere: config_into");
     writable_parent(wish_.config_into, "make its parent folder the user's own, as Debian's packages do");
     if (found_.programs && geteuid() != 0)
-      check_config(*found_.programs, found_.config_from, wish_.data, found_.problems, found_.hints);
+      check_config(*found_.programs, found_.config_from, wish_.data_named, found_.problems, found_.hints);
   } catch (const Error& error) {
     problem(error);
   }
@@ -264,6 +267,16 @@ void Look::count_space() {
   }
 }
 
+// Where a link leads, and the next. Only the last name is followed: the folders above it keep their names.
+std::string followed(std::string path) {
+  std::error_code none;
+  for (int links = 0; links < 40 && std::filesystem::is_symlink(path, none); ++links) {
+    const std::string to = std::filesystem::read_symlink(path, none).string();
+    path = sys::absolute(to.rfind('/', 0) == 0 ? to : sys::parent_of(path) + "/" + to);
+  }
+  return path;
+}
+
 }  // namespace
 
 Wish read_wish(const Params& params, Call& call) {
@@ -272,15 +285,11 @@ Wish read_wish(const Params& params, Call& call) {
   for (const std::string& folder : params.list("wal")) wish.wal.push_back(call.place(folder));
   wish.moment = parse_moment(params.text("to"));
   if (params.has("lost_at")) wish.lost_at = sys::parse_time(params.text("lost_at"));
-  wish.data = sys::absolute(call.place(params.text("data")));
-  std::error_code none;
-  if (sys::exists(wish.data)) {
-    const auto real = std::filesystem::canonical(wish.data, none);
-    if (!none) wish.data = real.string();
-  }
+  wish.data_named = sys::absolute(call.place(params.text("data")));
+  wish.data = followed(wish.data_named);
   if (params.has("config")) wish.config = call.place(params.text("config"));
   wish.config_into =
-      params.has("config_into") ? call.place(params.text("config_into")) : debian_config_of(wish.data);
+      params.has("config_into") ? call.place(params.text("config_into")) : debian_config_of(wish.data_named);
   if (params.has("tablespaces"))
     for (const auto& [key, folder] : params.texts("tablespaces")) wish.tablespaces[key] = call.place(folder);
   wish.database = params.text_or("database", "postgres");

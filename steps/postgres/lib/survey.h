@@ -25,8 +25,9 @@ struct Wish {
   std::vector<std::string> wal;
   Moment moment;
   std::optional<sys::Time> lost_at;
-  std::string data;    // a link is followed: it is the folder that is replaced
-  std::string config;  // empty: none is restored
+  std::string data;        // a link is followed: it is the folder that is replaced
+  std::string data_named;  // as the runbook and the configuration name it
+  std::string config;      // empty: none is restored
   std::string config_into;
   std::map<std::string, std::string> tablespaces;  // old location or OID -> new folder
   std::string database, role;

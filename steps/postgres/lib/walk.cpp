@@ -27,6 +27,8 @@ class Walk {
         search_(question.moment),
         run_(run_from(question.archive, question.path, question.start, question.segment_size)),
         folder_(question.scratch + "/walked"),
+        waldump_(question.programs, folder_, question.path.back().timeline, question.scratch + "/complaints",
+                 question.stop),
         system_(question.system_identifier) {}
 
   WalkAnswer answer();
@@ -35,11 +37,10 @@ class Walk {
   void walk_on();
   std::size_t make_ready(std::size_t from);
   void read_records(Lsn from, Lsn to);
-  void understand(const std::string& complaint);
+  void understand(const std::string& text);
   bool zeros_follow(Lsn lsn);
-  std::vector<WalRecord> records(Lsn from, Lsn to, int most);
+  std::vector<WalRecord> records(Lsn from, std::size_t most);
   std::optional<Lsn> last_record(Lsn to);
-  sys::Command waldump(Lsn from, Lsn to, const std::vector<std::string>& more) const;
 
   void decide();
   void check_backup_end(const Target& target);
@@ -57,6 +58,7 @@ class Walk {
   MomentSearch search_;
   SegmentRun run_;
   const std::string folder_;
+  const Waldump waldump_;
   std::string system_;
   bool done_ = false;        // no further record matters
   Lsn seen_ = 0;             // the last record shown to the search
@@ -65,13 +67,6 @@ class Walk {
   std::optional<Damage> damage_;
   WalkAnswer answer_;
 };
-
-sys::Command Walk::waldump(Lsn from, Lsn to, const std::vector<std::string>& more) const {
-  std::vector<std::string> arguments = {"-p", folder_,        "-t", std::to_string(q_.path.back().timeline),
-                                        "-s", show_lsn(from), "-e", show_lsn(to)};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return q_.programs.command("pg_waldump", arguments);
-}
 
 // Puts the segments from index on where pg_waldump reads them, all under one timeline's names: a path is one
 // unbroken row of records, whatever the timelines of its files. Returns the index after the last.
@@ -111,53 +106,23 @@ std::size_t Walk::make_ready(std::size_t from) {
 }
 
 void Walk::read_records(Lsn from, Lsn to) {
-  const std::string complaints = q_.scratch + "/complaints";
-  // Before 15 it knows one filter only.
-  std::vector<std::string> filter;
-  if (q_.programs.major() >= 15) filter = {"-r", "Transaction", "-r", "XLOG"};
-  sys::Command command = waldump(from, to, filter);
-  // Standard error apart from standard output: a complaint in the middle of a record's line would lose the
-  // record.
-  command.argv.insert(
-      command.argv.begin(),
-      {"/bin/sh", "-c", "complaints=$1; shift; exec \"$@\" 2>\"$complaints\"", "sh", complaints});
-  command.capture_stdout = false;
-  std::string line;
-  command.on_output = [&](std::string_view bytes) {
-    for (const char c : bytes) {
-      if (c != '\n') {
-        line += c;
-        continue;
-      }
-      const auto record = parse_record(line);
-      line.clear();
-      if (!record || record->lsn <= seen_ || done_) continue;
-      seen_ = record->lsn;
-      done_ = search_.see(*record);
-      if (q_.progress) q_.progress(seen_ - q_.start, run_.end - q_.start);
-    }
-  };
-  command.stop = [&] { return done_ || (q_.stop && q_.stop()); };
-  const sys::Result result = sys::run(command);
-  if (done_) return;
-  if (result.stopped)
-    throw Error(ErrorKind::transient, "cannot check the WAL", q_.archive.find(run_.names[0])->path,
-                "told to stop");
-  if (result.exit_code != 0) understand(sys::trim(sys::read_file(complaints)));
+  const auto complaint =
+      waldump_.read(from, to, Waldump::Of::transactions_and_xlog, [&](const WalRecord& record) {
+        if (record.lsn <= seen_) return false;
+        seen_ = record.lsn;
+        done_ = search_.see(record);
+        if (q_.progress) q_.progress(seen_ - q_.start, run_.end - q_.start);
+        return done_;
+      });
+  if (complaint) understand(*complaint);
 }
 
-std::vector<WalRecord> Walk::records(Lsn from, Lsn to, int most) {
-  std::vector<std::string> more;
-  if (most > 0) more = {"-n", std::to_string(most)};
-  sys::Command command = waldump(from, to, more);
-  command.capture_limit = 2ull << 30;
-  command.stop = q_.stop;
+std::vector<WalRecord> Walk::records(Lsn from, std::size_t most) {
   std::vector<WalRecord> found;
-  const sys::Result result = sys::run(command);
-  if (result.stopped)
-    throw Error(ErrorKind::transient, "cannot check the WAL", show_lsn(from), "told to stop");
-  for (const std::string& line : sys::split(result.out, '\n'))
-    if (const auto record = parse_record(line)) found.push_back(*record);
+  waldump_.read(from, good_end_, Waldump::Of::all, [&](const WalRecord& record) {
+    found.push_back(record);
+    return found.size() == most;
+  });
   return found;
 }
 
@@ -168,49 +133,28 @@ std::optional<Lsn> Walk::last_record(Lsn to) {
   for (std::uint64_t number = run_.number_of(to - 1);; --number) {
     const Lsn from = std::max(q_.start, number * run_.segment_size);
     if (!sys::exists(file_of(number))) return std::nullopt;
-    const std::vector<WalRecord> found = records(from, to, 0);
-    if (!found.empty()) return found.back().lsn;
-    if (from == q_.start) return std::nullopt;
+    std::optional<Lsn> last;
+    waldump_.read(from, to, Waldump::Of::all, [&](const WalRecord& record) {
+      last = record.lsn;
+      return false;
+    });
+    if (last || from == q_.start) return last;
   }
 }
 
-// pg_waldump's complaint: "error in WAL record at 0/3001F70: invalid record length at 0/3001FE0: wanted 24,
-// got 0". The first position is that of the last record that is whole.
-void Walk::understand(const std::string& complaint) {
-  std::string why = complaint;
-  for (const std::string prefix : {"pg_waldump: error: ", "pg_waldump: fatal: "})
-    if (why.rfind(prefix, 0) == 0) why = why.substr(prefix.size());
-  const auto position = [&](const std::string& word) -> std::optional<Lsn> {
-    const std::size_t at = why.rfind(word);
-    if (at == std::string::npos) return std::nullopt;
-    const std::size_t begin = at + word.size();
-    return parse_lsn(why.substr(begin, why.find_first_not_of("0123456789ABCDEFabcdef/", begin) - begin));
-  };
-  std::optional<Lsn> last;
-  if (const std::string word = "error in WAL record at "; why.rfind(word, 0) == 0) {
-    last = position(word);
-    const std::size_t colon = why.find(": ");
-    if (colon != std::string::npos) why = why.substr(colon + 2);
-  }
-  std::optional<Lsn> at = position(" at ");
-  if (const std::size_t named = why.find("in log segment "); named != std::string::npos) {
-    const auto segment = parse_segment(why.substr(named + 15, 24), run_.segment_size);
-    std::uint64_t offset = 0;
-    if (const std::size_t word = why.find("offset "); word != std::string::npos)
-      offset = std::strtoull(why.c_str() + word + 7, nullptr, 10);
-    if (segment) at = segment->number * run_.segment_size + offset;
-  }
-  if (!at) at = last;
-  if (!at) throw Error(ErrorKind::permanent, "cannot check the WAL", folder_, why);
-  last_ = last;
-  good_end_ = *at;
-  damage_ = Damage{run_.name_of(*at), why};
+void Walk::understand(const std::string& text) {
+  const WalComplaint complaint = parse_complaint(text, run_.segment_size);
+  if (!complaint.at) throw Error(ErrorKind::permanent, "cannot check the WAL", folder_, complaint.why);
+  const Lsn at = *complaint.at;
+  last_ = complaint.last;
+  good_end_ = at;
+  damage_ = Damage{run_.name_of(at), complaint.why};
   // A segment that was still being written ends in zeros. An archived one never does: it is full, or ends in
   // a switch.
-  if (run_.number_of(*at) == run_.first + run_.names.size() - 1 && !run_.more_after && zeros_follow(*at)) {
-    answer_.hints.push_back("the WAL ends within " + damage_->segment + ", at " + show_lsn(*at) +
+  if (run_.number_of(at) == run_.first + run_.names.size() - 1 && !run_.more_after && zeros_follow(at)) {
+    answer_.hints.push_back("the WAL ends within " + damage_->segment + ", at " + show_lsn(at) +
                             ": the segment was still being written");
-    run_.end = *at;
+    run_.end = at;
     damage_.reset();
   }
 }
@@ -320,7 +264,7 @@ void Walk::decide() {
       target.upto = found->lsn;
     }
   } else if (q_.moment.kind == Moment::Kind::lsn && q_.moment.lsn < good_end_) {
-    const std::vector<WalRecord> next = records(std::max(q_.start, q_.moment.lsn), good_end_, 1);
+    const std::vector<WalRecord> next = records(std::max(q_.start, q_.moment.lsn), 1);
     if (next.empty()) return no_more_wal();
     target.stop.lsn = next[0].lsn;
   } else if (q_.moment.kind == Moment::Kind::latest && !damage_ && !run_.more_after) {
@@ -332,7 +276,7 @@ void Walk::decide() {
   }
   if (target.stop.inclusive) {
     target.after = target.stop.lsn;
-    const std::vector<WalRecord> two = records(target.stop.lsn, good_end_, 2);
+    const std::vector<WalRecord> two = records(target.stop.lsn, 2);
     target.upto = two.size() == 2 ? two[1].lsn : good_end_;
   }
   // The timeline of the last record that is replayed: a later one along the path began after it.

@@ -121,8 +121,10 @@ const char* const after_commit[] = {"switch:committed", "postgres.recover:commit
 
 TEST_CASE("killed at every phase, one after the other, it ends as if it had never been") {
   const std::string fast = sys::tree_digest(bench().live_fast), slow = sys::tree_digest(bench().live_slow);
-  const Target target;
-  const Attempt attempt(target.wanted());
+  const Target target, untroubled;
+  const Attempt attempt(target.wanted()), never_killed(untroubled.wanted());
+  const std::string old = attempt.digest();
+  REQUIRE(never_killed.apply().error == "");
   for (const char* phase : before_commit) {
     CAPTURE(phase);
     const Outcome killed = attempt.apply(phase);
@@ -141,6 +143,9 @@ TEST_CASE("killed at every phase, one after the other, it ends as if it had neve
   CHECK(sys::read_file(target.config_into + "/postgresql.conf").find("port = 5544") != std::string::npos);
   sys::write_file(target.data + "/pg_hba.conf", "local all all trust\n", 0640);
   give_to_postgres(target.data);
+  const auto content = [](const std::string& digest) { return digest.substr(0, digest.find(' ')); };
+  CHECK(content(attempt.digest()) == content(never_killed.digest()));
+  CHECK(content(attempt.digest()) != content(old));
   CHECK(rows_of(target.data, "f") == "1 2 5");
   CHECK(rows_of(target.data, "s") == "3 4 6");
   CHECK(rows_of(target.data) == "7");
@@ -153,6 +158,39 @@ TEST_CASE("killed at every phase, one after the other, it ends as if it had neve
     CAPTURE(phase);
     REQUIRE(attempt.undo(phase).killed);
   }
+  REQUIRE(attempt.undo().error == "");
+  target.as_it_was();
+  CHECK(attempt.digest() == old);
+}
+
+TEST_CASE(
+    "a segment that is spoilt behind the decision is found by the server, and the target is as it was") {
+  const sys::TempFolder folder;
+  const std::string wal = folder.path() + "/wal";
+  std::filesystem::copy(bench().source.server.archive_folder(), wal);
+  give_to_postgres(folder.path());
+  const Target target;
+  Json params = target.wanted();
+  params["wal"] = {wal};
+  const Attempt attempt(params);
+  REQUIRE(attempt.apply("postgres.recover:unpacked").killed);
+  std::string last;
+  for (const auto& entry : std::filesystem::directory_iterator(wal))
+    if (const std::string name = entry.path().filename(); name.size() == 24) last = std::max(last, name);
+  std::string bytes = sys::read_file(wal + "/" + last);
+  bytes[100] = static_cast<char>(bytes[100] ^ 1);
+  sys::write_file(wal + "/" + last, bytes, 0644);
+  const Outcome damaged = attempt.apply();
+  CHECK(damaged.error.find("the server that replays the WAL has ended: ") == 0);
+  CHECK(damaged.error.find("recovery ended before configured recovery target was reached") !=
+        std::string::npos);
+  CHECK(sys::tree_digest(target.data) == target.old_digest);
+  sys::remove_file(wal + "/" + last);
+  CHECK(attempt.apply().error.find("the server that replays the WAL has ended: ") == 0);
+  // Mended, the same run goes on.
+  std::filesystem::copy(bench().source.server.archive_folder() + "/" + last, wal + "/" + last);
+  give_to_postgres(wal);
+  CHECK(attempt.apply().error == "");
   REQUIRE(attempt.undo().error == "");
   target.as_it_was();
 }

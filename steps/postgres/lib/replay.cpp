@@ -1,0 +1,121 @@
+#include "steps/postgres/lib/replay.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "runner/step/failpoint.h"
+#include "runner/sys/error.h"
+#include "runner/sys/files.h"
+#include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/tree.h"
+
+namespace relight::postgres {
+
+namespace {
+
+Error followed_another(Timeline followed, Timeline wanted) {
+  return Error(ErrorKind::permanent, "the recovery followed another timeline", std::to_string(followed),
+               "it was to follow timeline " + std::to_string(wanted),
+               "see the step's log; the target is as it was");
+}
+
+// Read while it is paused: once promoted it tells no more.
+void compare_paused(QuietServer& server, const Wish& wish, const Target& target, Call& call) {
+  sys::Sql sql = server.connect("template1", wish.role);
+  const sys::Rows told = sql.query(
+      "select pg_last_wal_replay_lsn(),"
+      " to_char(pg_last_xact_replay_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+  const std::string lsn = told.rows[0][0].value_or("");
+  std::string last_end = told.rows[0][1].value_or("");
+  if (const auto time = sys::parse_time(last_end)) last_end = sys::show_time(*time);
+  if (server.timeline_read() > target.stop.timeline)
+    throw followed_another(server.timeline_read(), target.stop.timeline);
+  compare_reached(target, parse_lsn(lsn).value_or(0), last_end);
+  call.note("reached", {{"lsn", lsn}, {"last_end", last_end}, {"timeline", target.stop.timeline}});
+}
+
+void open_database(QuietServer& server, const Wish& wish, Call& call) {
+  sys::Sql any = server.connect("template1", wish.role);
+  const sys::Rows names = any.query("select datname from pg_database where datallowconn order by 1");
+  std::vector<std::string> there;
+  for (const auto& row : names.rows) there.push_back(row[0].value_or(""));
+  if (std::find(there.begin(), there.end(), wish.database) == there.end())
+    throw Error(ErrorKind::permanent, "the recovered cluster has no such database", wish.database,
+                "it has " + sys::join(there, ", "), "name one of these; the target is as it was");
+  sys::Sql sql = server.connect(wish.database, wish.role);
+  call.log("the database " + wish.database + " opens, with " +
+           sql.query("select count(*) from pg_class where relkind in ('r', 'p')").one() + " tables");
+  const std::string subscriptions = sql.query("select count(*) from pg_subscription where subenabled").one();
+  if (subscriptions != "0")
+    call.log(subscriptions +
+             " subscriptions are enabled: they reach for their publishers when the service starts");
+}
+
+}  // namespace
+
+void compare_reached(const Target& target, Lsn reached, const std::string& last_end) {
+  const auto wrong = [&](const std::string& why) {
+    return Error(ErrorKind::permanent, "the recovery did not stop where it was told to",
+                 show_lsn(target.stop.lsn), why,
+                 "see the step's log, and check the WAL archive; the target is as it was");
+  };
+  if (reached <= target.after || reached > target.upto)
+    throw wrong(fmt::format("it stopped at {}, which is not after {} and up to {}", show_lsn(reached),
+                            show_lsn(target.after), show_lsn(target.upto)));
+  // A server that was started again behind the last transaction has none to tell.
+  if (!last_end.empty() && last_end != target.last_end)
+    throw wrong("the last transaction that it replayed is of " + last_end + ", and the archive's is " +
+                (target.last_end.empty() ? "none" : "of " + target.last_end));
+}
+
+Lsn compare_history(const Target& target, Timeline timeline, const std::string& history,
+                    const std::string& on) {
+  const Path path = parse_history(timeline, history, on);
+  if (path.size() < 2)
+    throw Error(ErrorKind::permanent, "the recovery did not end in a timeline of its own", on,
+                "it names no parent");
+  const Stretch& left = path[path.size() - 2];
+  if (left.timeline != target.stop.timeline) throw followed_another(left.timeline, target.stop.timeline);
+  compare_reached(target, left.end, "");
+  return left.end;
+}
+
+Replayed replay(const Wish& wish, const Decision& decision, const Programs& programs,
+                const std::string& folder, Call& call) {
+  const Control control = read_control(programs, folder);
+  const std::string work = folder + "/" + work_folder;
+  sys::make_folders(work, 0700);
+  std::vector<Problem> problems;  // were told by the survey; what is missing by now the server will not get
+  const WalArchive archive = open_archive(wish, open_base(wish.base), work, problems);
+  prepare_server(folder, decision.major, decision.target, control.demands, archive);
+  failpoint("postgres.recover:prepared");
+  {
+    QuietServer server(programs, folder, call);
+    const bool recovers = still_recovering(folder);
+    const auto found = server.await(wish.role, decision.target.segments.size());
+    failpoint("postgres.recover:started");
+    // One that an earlier attempt has promoted is open. So is one in which nobody could have looked at a
+    // pause; of it the history tells, below.
+    if (recovers && found == QuietServer::Found::paused) {
+      compare_paused(server, wish, decision.target, call);
+      failpoint("postgres.recover:reached");
+      server.promote(wish.role);
+      failpoint("postgres.recover:promoted");
+    }
+    open_database(server, wish, call);
+    server.stop();
+  }
+  const Control ended = read_control(programs, folder);
+  if (ended.state != "shut down")
+    throw Error(ErrorKind::permanent, "the recovered cluster was not shut down cleanly", folder,
+                "pg_control says \"" + ended.state + "\"",
+                "resume the run: the replay is gone through again");
+  const std::string history = folder + "/pg_wal/" + history_name(ended.timeline);
+  const Lsn lsn = compare_history(decision.target, ended.timeline,
+                                  sys::read_file_if_there(history).value_or(""), history);
+  return {lsn, ended.timeline};
+}
+
+}  // namespace relight::postgres
