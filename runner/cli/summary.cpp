@@ -51,7 +51,13 @@ std::string failures(const Plan& plan, const RunRecord& record, const RunFolder&
   std::string text;
   for (const PlannedStep& step : plan.steps) {
     const StepRecord& past = record.step(step.name);
-    if (past.state == StepRecord::State::in_doubt) {
+    const bool asks = step.in_doubt.value_or(step.step_type->in_doubt) == InDoubt::ask;
+    if (past.state == StepRecord::State::in_doubt && !asks) {
+      text += wrapped(fmt::format("step {} is in doubt: it was begun and not finished. A resume settles it.",
+                                  step.name),
+                      2) +
+              "\n";
+    } else if (past.state == StepRecord::State::in_doubt) {
       text += wrapped(fmt::format("step {} is in doubt: it was begun, nobody knows whether it was done. See "
                                   "for yourself, then one of",
                                   step.name),

@@ -1,0 +1,87 @@
+#include "runner/engine/verdict.h"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "runner/lang/words.h"
+
+using namespace relight;
+
+namespace {
+
+const StepType& probe_type() {
+  static const StepType type = [] {
+    StepType made;
+    made.name = "probe.test";
+    made.is_probe = true;
+    return made;
+  }();
+  return type;
+}
+
+struct Case {
+  Plan plan;
+  RunRecord record;
+
+  explicit Case(const std::string& inputs = "{}") {
+    plan.inputs = std::make_shared<const Json>(Json::parse(inputs));
+    PlannedStep database, ready;
+    database.name = "database";
+    database.step_type = &lang::script_word();
+    ready.name = "ready";
+    ready.step_type = &probe_type();
+    plan.steps = {database, ready};
+    record.opened_at = "2026-11-21T10:00:00Z";
+    record.opened_boot_ms = 1000;
+    StepRecord& done = record.steps["database"];
+    done.state = StepRecord::State::done;
+    done.outputs = std::make_shared<const Json>(Json{{"last_commit", "2026-11-21T09:58:30Z"}});
+    StepRecord& probed = record.steps["ready"];
+    probed.state = StepRecord::State::done;
+    probed.finished_at = "2026-11-21T10:04:00Z";
+    probed.finished_boot_ms = 241000;
+  }
+  Json verdict() const { return verdict_of(plan, record, "2026-11-21T10:30:00Z", 1801000); }
+};
+
+}  // namespace
+
+TEST_CASE("RTO runs from the start to the last probe, RPO is unknown without the moment of loss") {
+  Case c;
+  c.plan.budget.rto = std::chrono::minutes(5);
+  CHECK(c.verdict()["rto_ms"] == 240000);
+  CHECK(c.verdict()["rto_from"] == "start");
+  CHECK(c.verdict()["rpo_ms"].is_null());
+  CHECK(exit_of_done(c.verdict()) == 0);
+  c.plan.budget.rpo = std::chrono::minutes(5);
+  CHECK(c.verdict()["over"][0] == "RPO is unknown, its budget is 5m 00s");
+  CHECK(exit_of_done(c.verdict()) == 7);
+  CHECK(unknown_budgets(c.plan).size() == 1);
+}
+
+TEST_CASE("with the moment of loss both run from it") {
+  Case c(R"({"lost_at": "2026-11-21T09:59:00Z"})");
+  c.plan.budget.rto = std::chrono::minutes(4);
+  c.plan.budget.rpo = std::chrono::minutes(1);
+  CHECK(c.verdict()["rto_ms"] == 300000);
+  CHECK(c.verdict()["rpo_ms"] == 30000);
+  CHECK(c.verdict()["over"].size() == 1);
+  CHECK(unknown_budgets(c.plan).empty());
+}
+
+TEST_CASE("a host that was rebooted meanwhile is measured by the clock") {
+  Case c;
+  c.record.steps["ready"].finished_boot_ms = 500;
+  CHECK(c.verdict()["rto_ms"] == 240000);
+}
+
+TEST_CASE("an error that was passed over is told, waived or not") {
+  Case c;
+  c.record.steps["database"].state = StepRecord::State::failed;
+  CHECK(c.verdict()["unwaived"][0] == "database");
+  CHECK(exit_of_done(c.verdict()) == 7);
+  c.plan.steps[0].waive = "the cache fills itself";
+  CHECK(c.verdict()["waived"][0]["why"] == "the cache fills itself");
+  CHECK(exit_of_done(c.verdict()) == 0);
+}
