@@ -76,8 +76,11 @@ void check_config(const Programs& programs, const std::string& config_folder, co
 }
 
 std::string url_of(const std::string& database, const std::string& socket_folders, const std::string& port) {
-  std::string folder = sys::trim(sys::split(socket_folders, ',').front());
-  if (folder.size() >= 2 && folder.front() == '"') folder = folder.substr(1, folder.size() - 2);
+  std::string folder = sys::trim(socket_folders);
+  if (!folder.empty() && folder.front() == '"')
+    folder = sys::split(folder, '"')[1];
+  else
+    folder = sys::trim(sys::split(folder, ',').front());
   const std::string host = folder.empty() ? "127.0.0.1" : folder;
   return "postgresql:///" + percent(database) + "?host=" + percent(host) + "&port=" + port;
 }
