@@ -14,6 +14,7 @@
 
 #include "runner/sys/channel.h"
 #include "runner/sys/error.h"
+#include "runner/sys/forked.h"
 #include "runner/sys/keeper_process.h"
 #include "runner/sys/proc.h"
 

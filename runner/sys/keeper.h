@@ -47,8 +47,8 @@ struct KeeperEvent {
 class Keeper {
  public:
   // `worker` is run in a forked child of the keeper: (socket) -> exit code. `kept_fds` (a liveness
-  // file) stay open in the keeper and in all that it starts, `own_fds` (a lock) in the keeper alone, and neither in
-  // what the launcher starts.
+  // file) stay open in the keeper and in all that it starts, `own_fds` (a lock) in the keeper alone, and
+  // neither in what the launcher starts.
   static Keeper start(std::function<int(int socket)> worker, const std::vector<int>& kept_fds,
                       const std::vector<int>& own_fds = {});
   ~Keeper();  // ends every descendant, waits for the keeper and the launcher to be gone

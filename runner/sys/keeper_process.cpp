@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 
 #include "runner/sys/channel.h"
 #include "runner/sys/error.h"
+#include "runner/sys/forked.h"
 #include "runner/sys/keeper.h"
 #include "runner/sys/proc.h"
 #include "runner/sys/spawn.h"
@@ -148,7 +148,7 @@ class KeeperLoop {
     try {
       int pid;
       if (exec.argv.empty()) {
-        pid = start_worker(given[0], exec, tag);
+        pid = fork_worker(exec, given[0], tag, worker_);
       } else {
         if (!tag.empty()) exec.env["RELIGHT_STEP"] = tag;
         pid = spawn_program(PreparedExec(exec));
@@ -165,46 +165,6 @@ class KeeperLoop {
       tell(KeeperEvent::Kind::not_started, id, {}, error.failed == "cannot start" ? error.why : error.what(),
            0, 0, 0);
     }
-  }
-
-  int start_worker(int socket, const Exec& exec, const std::string& tag) {
-    std::optional<User> user;
-    if (!exec.as.empty()) user = user_named(exec.as);
-    pid_t pid = fork();
-    if (pid < 0) throw system_error(errno, "cannot start a worker", "");
-    if (pid > 0) return pid;
-    setsid();
-    for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
-    if (exec.in >= 0) dup2(exec.in, 0);
-    if (exec.out >= 0) dup2(exec.out, 1);
-    if (exec.err >= 0) dup2(exec.err, 2);
-    std::vector<int> fds = kept_;
-    fds.push_back(socket);
-    close_all_but(fds);
-    for (const auto& [name, value] : exec.env) setenv(name.c_str(), value.c_str(), 1);
-    if (!tag.empty()) setenv("RELIGHT_STEP", tag.c_str(), 1);
-    int code = 70;
-    try {
-      if (!exec.cwd.empty() && chdir(exec.cwd.c_str()) < 0)
-        throw system_error(errno, "cannot go to the folder", exec.cwd);
-      if (user) {
-        become(*user);
-        setenv("HOME", user->home.c_str(), 1);
-        setenv("USER", user->name.c_str(), 1);
-        setenv("LOGNAME", user->name.c_str(), 1);
-      }
-      prctl(PR_SET_NAME, "relight-worker");
-      prctl(PR_SET_DUMPABLE, 0);  // after the change of user, which sets it anew
-      prctl(PR_SET_CHILD_SUBREAPER, 1);
-      prctl(PR_SET_PDEATHSIG, SIGKILL);  // the same
-      if (getppid() == self_) code = worker_(socket);
-    } catch (const std::exception& error) {
-      dprintf(2, "%s\n", error.what());
-    }
-    _exit(code);
   }
 
   void reap() {
@@ -377,25 +337,6 @@ class KeeperLoop {
 };
 
 }  // namespace
-
-void detach(const char* name, const std::vector<int>& fds) {
-  setsid();
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2}) ::signal(signal, SIG_IGN);
-  ::signal(SIGCHLD, SIG_DFL);
-  prctl(PR_SET_NAME, name);
-  prctl(PR_SET_DUMPABLE, 0);
-  // With 1 not even a core handler behind a pipe is given the memory.
-  rlimit limit;
-  if (getrlimit(RLIMIT_CORE, &limit) == 0) {
-    limit.rlim_cur = std::min<rlim_t>(1, limit.rlim_max);
-    setrlimit(RLIMIT_CORE, &limit);
-  }
-  if (chdir("/") < 0) _exit(70);
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int fd = 0; fd < 3; ++fd)
-    if (null < 0 || dup2(null, fd) < 0) _exit(70);
-  close_all_but(fds);
-}
 
 void keep(Fd socket, const std::function<int(int)>& worker, const std::vector<int>& kept_fds,
           const std::vector<int>& own_fds) {

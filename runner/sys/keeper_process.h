@@ -16,8 +16,4 @@ enum class KeeperRequest { spawn, end };
 // The launcher's: answers each request of its socket (keeper.cpp), until the other end is closed.
 [[noreturn]] void serve_launches(Fd socket);
 
-// What both do first, just forked: a session of their own, deaf to a terminal's signals, no core file, no
-// descriptor but these.
-void detach(const char* name, const std::vector<int>& fds);
-
 }  // namespace relight::sys
