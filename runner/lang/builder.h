@@ -17,10 +17,7 @@ namespace relight::lang {
 
 class Builder {
  public:
-  Builder(const std::vector<const StepType*>& types, const Sources& sources)
-      : types_(types), sources_(sources) {}
-
-  void scanned(const std::string& file, Scan scan) { scans_[file] = std::move(scan); }
+  Builder(const Sources& sources, const Scans& scans) : sources_(sources), scans_(scans) {}
 
   // `runbook "NAME" { ... }`, its table at `table`.
   void head(lua_State* lua, const std::string& name, int table, const Place& at);
@@ -63,8 +60,8 @@ class Builder {
   void check_when_uses();
   void check_when_use(const PlannedStep& step, const Scan::WhenUse& use);
 
-  const std::vector<const StepType*>& types_;
   const Sources& sources_;
+  const Scans& scans_;
   Plan plan_;
   std::optional<Place> head_at_;
   std::deque<StepHandle> handles_;
@@ -74,7 +71,6 @@ class Builder {
   std::set<std::size_t> sinks_;  // the steps that no other waits for yet
   std::optional<std::size_t> last_approve_;
   std::vector<Wanted> wanted_;
-  std::map<std::string, Scan> scans_;
   std::vector<RunbookFault> faults_;
   std::vector<std::string> warnings_;
 

@@ -6,7 +6,7 @@
 #include "runner/lang/library.h"
 #include "runner/lang/words.h"
 #include "runner/step/value.h"
-#include "runner/sys/files.h"
+#include "runner/sys/digest.h"
 
 namespace relight::lang {
 
@@ -231,7 +231,7 @@ struct Words {
     lua_pop(lua, 1);
     evaluation.loading_[source.name] = place_of(lua);
     evaluation.state_.load(source.name, source.bytes);
-    evaluation.builder_.scanned(source.name, evaluation.scan_of(source));
+    evaluation.look_at(source);
     lua_call(lua, 0, 1);
     if (lua_isnil(lua, -1)) {
       lua_pop(lua, 1);
@@ -260,12 +260,13 @@ struct Words {
   }
 };
 
-Evaluation::Evaluation(Sources& sources, const std::vector<const StepType*>& types, const Given& given,
-                       const Limits& limits)
+Evaluation::Evaluation(Sources& sources, Scans& scans, const std::vector<const StepType*>& types,
+                       const Given& given, const Limits& limits)
     : sources_(sources),
+      scans_(scans),
       types_(types),
       given_(given),
-      builder_(types, sources),
+      builder_(sources, scans),
       state_(limits, this),
       input_values_(std::make_shared<const Json>(Json::object())),
       given_values_(input_values_) {
@@ -302,10 +303,10 @@ void Evaluation::open_words() {
   Words::open_secret(lua);
 }
 
-Scan Evaluation::scan_of(const SourceFile& source) {
-  Scan scanned = scan(source, families_);
-  for (const RunbookFault& fault : scanned.faults) builder_.fault(fault);
-  return scanned;
+void Evaluation::look_at(const SourceFile& source) {
+  const auto [scanned, is_new] = scans_.try_emplace(source.name);
+  if (is_new) scanned->second = scan(source, families_);
+  for (const RunbookFault& fault : scanned->second.faults) builder_.fault(fault);
 }
 
 Plan Evaluation::run() {
@@ -313,7 +314,7 @@ Plan Evaluation::run() {
   try {
     loading_[source.name] = {source.name, 1};
     state_.load(source.name, source.bytes);
-    builder_.scanned(source.name, scan_of(source));
+    look_at(source);
     state_.call(0, 0);
   } catch (const RunbookError& error) {
     std::vector<RunbookFault> faults = builder_.faults();
@@ -336,7 +337,8 @@ Plan Evaluation::run() {
   }
   Plan plan = builder_.finish(source.name);
   plan.inputs = input_values_;
-  plan.digest = digest_of(plan);
+  plan_text_ = relight::text_of(plan);
+  plan.digest = sys::sha256_hex(plan_text_);
   return plan;
 }
 

@@ -14,13 +14,16 @@ namespace relight::lang {
 
 class Evaluation {
  public:
-  Evaluation(Sources& sources, const std::vector<const StepType*>& types, const Given& given,
+  // What it scans is kept in `scans`, for the next evaluation of the same sources.
+  Evaluation(Sources& sources, Scans& scans, const std::vector<const StepType*>& types, const Given& given,
              const Limits& limits);
   ~Evaluation();
 
-  // Once. Throws RunbookError with all that was found, or the Error of a file that cannot be read.
+  // Once; the digest is that of plan_text(). Throws RunbookError with all that was found, or the Error of a
+  // file that cannot be read.
   Plan run();
 
+  const std::string& plan_text() const { return plan_text_; }
   const std::vector<std::string>& warnings() const { return builder_.warnings(); }
   std::shared_ptr<const Json> given_inputs() const { return given_values_; }
   State& state() { return state_; }
@@ -29,7 +32,7 @@ class Evaluation {
  private:
   friend struct Words;
   void open_words();
-  Scan scan_of(const SourceFile& source);
+  void look_at(const SourceFile& source);
 
   struct Pending {  // `host.packages "x"`, still without its table
     Place at;
@@ -38,6 +41,7 @@ class Evaluation {
   };
 
   Sources& sources_;
+  Scans& scans_;
   const std::vector<const StepType*>& types_;
   const Given& given_;
   std::set<std::string> families_;
@@ -47,6 +51,7 @@ class Evaluation {
   std::vector<Pending> pending_;
   std::optional<Place> inputs_at_;
   std::shared_ptr<const Json> input_values_, given_values_;
+  std::string plan_text_;
   std::map<std::string, Place> loading_;  // modules that are being read, and from where
 };
 

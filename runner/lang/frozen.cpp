@@ -71,13 +71,14 @@ struct FrozenEvaluation::Parts {
   Json plan_json;
   Given given;
   Sources sources;
+  Scans scans;
   Evaluation evaluation;
 
   explicit Parts(Json json)
       : plan_json(std::move(json)),
         given{{}, std::make_shared<const Json>(plan_json.at("inputs")), false},
         sources(plan_json.at("file").get<std::string>(), memory().sources),
-        evaluation(sources, memory().types, given, Limits()) {}
+        evaluation(sources, scans, memory().types, given, Limits()) {}
 };
 
 FrozenEvaluation::FrozenEvaluation() {

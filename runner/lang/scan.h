@@ -1,6 +1,7 @@
 // What only the text of a runbook can tell: Lua traps neither `==` between a text and a value not yet known
 // nor a truth test of one, keeps the last of two fields of one name, and forgets a nil in a list.
 #pragma once
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ struct Scan {
   };
   std::vector<FieldLine> field_lines;  // of those that stand on a later line than their statement
 };
+
+using Scans = std::map<std::string, Scan>;  // by file
 
 // `families`: "host", "postgres", ... The source has been compiled: it is Lua.
 Scan scan(const SourceFile& source, const std::set<std::string>& families);

@@ -89,6 +89,36 @@ PlannedStep step_from_json(const Json& json, const std::vector<const StepType*>&
   return step;
 }
 
+Error unreadable(const std::string& why) {
+  return Error(ErrorKind::needs_person, "cannot read the plan", "plan.json", why,
+               "the run's folder was changed by hand; `relight abandon` gives its targets back");
+}
+
+Error untrusted() {
+  return Error(ErrorKind::needs_person, "cannot trust the plan", "plan.json",
+               "its digest is not that of its text",
+               "the run's folder was changed by hand; `relight abandon` gives its targets back");
+}
+
+Plan parts_from_json(const Json& json, const std::vector<const StepType*>& types) {
+  Plan plan;
+  try {
+    plan.runbook = json.at("runbook").get<std::string>();
+    plan.file = json.at("file").get<std::string>();
+    plan.on_failure = on_failure_named(json.at("on_failure").get<std::string>());
+    plan.inputs = shared(json.at("inputs"));
+    if (json.contains("budget")) {
+      const Json& budget = json["budget"];
+      if (budget.contains("rto_ms")) plan.budget.rto = milliseconds(budget["rto_ms"].get<std::int64_t>());
+      if (budget.contains("rpo_ms")) plan.budget.rpo = milliseconds(budget["rpo_ms"].get<std::int64_t>());
+    }
+    for (const Json& step : json.at("steps")) plan.steps.push_back(step_from_json(step, types));
+  } catch (const Json::exception& error) {
+    throw unreadable(error.what());
+  }
+  return plan;
+}
+
 }  // namespace
 
 const PlannedStep* Plan::find(const std::string& name) const {
@@ -108,32 +138,31 @@ Json to_json(const Plan& plan) {
   return json;
 }
 
+std::string text_of(const Plan& plan) {
+  return without_digest(plan).dump();
+}
+
 std::string digest_of(const Plan& plan) {
-  return sys::sha256_hex(without_digest(plan).dump());
+  return sys::sha256_hex(text_of(plan));
 }
 
 Plan plan_from_json(const Json& json, const std::vector<const StepType*>& types) {
-  Plan plan;
+  Plan plan = parts_from_json(json, types);
   try {
-    plan.runbook = json.at("runbook").get<std::string>();
-    plan.file = json.at("file").get<std::string>();
-    plan.on_failure = on_failure_named(json.at("on_failure").get<std::string>());
-    plan.inputs = shared(json.at("inputs"));
     plan.digest = json.at("digest").get<std::string>();
-    if (json.contains("budget")) {
-      const Json& budget = json["budget"];
-      if (budget.contains("rto_ms")) plan.budget.rto = milliseconds(budget["rto_ms"].get<std::int64_t>());
-      if (budget.contains("rpo_ms")) plan.budget.rpo = milliseconds(budget["rpo_ms"].get<std::int64_t>());
-    }
-    for (const Json& step : json.at("steps")) plan.steps.push_back(step_from_json(step, types));
   } catch (const Json::exception& error) {
-    throw Error(ErrorKind::needs_person, "cannot read the plan", "plan.json", error.what(),
-                "the run's folder was changed by hand; `relight abandon` gives its targets back");
+    throw unreadable(error.what());
   }
-  if (digest_of(plan) != plan.digest)
-    throw Error(ErrorKind::needs_person, "cannot trust the plan", "plan.json",
-                "its digest is not that of its text",
-                "the run's folder was changed by hand; `relight abandon` gives its targets back");
+  if (digest_of(plan) != plan.digest) throw untrusted();
+  return plan;
+}
+
+Plan plan_from_text(const std::string& text, const std::string& digest,
+                    const std::vector<const StepType*>& types) {
+  if (sys::sha256_hex(text) != digest) throw untrusted();
+  const Json json = Json::parse(text, nullptr, false);
+  Plan plan = parts_from_json(json, types);
+  plan.digest = digest;
   return plan;
 }
 

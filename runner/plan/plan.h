@@ -60,6 +60,11 @@ Json to_json(const Plan& plan);
 Plan plan_from_json(const Json& json, const std::vector<const StepType*>& types);
 std::string digest_of(const Plan& plan);
 
+// The text that the digest is the SHA-256 of, and the way back; throws Error where they do not match.
+std::string text_of(const Plan& plan);
+Plan plan_from_text(const std::string& text, const std::string& digest,
+                    const std::vector<const StepType*>& types);
+
 // The two words of the language: their types are the language's own, not of steps/.
 inline constexpr const char* approve_type = "approve";
 inline constexpr const char* script_type = "script";
