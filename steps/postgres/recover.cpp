@@ -11,7 +11,6 @@
 //   ready     its own settings are back, all is synced, the configuration lies beside its target
 //   COMMIT POINT: the data directory is exchanged; then the configuration folder
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -26,6 +25,7 @@
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/content.h"
 #include "steps/postgres/lib/decision.h"
+#include "steps/postgres/lib/outputs.h"
 #include "steps/postgres/lib/replay.h"
 #include "steps/postgres/lib/server.h"
 #include "steps/postgres/lib/survey.h"
@@ -75,7 +75,6 @@ class Recovery {
   void replay();
   void make_ready();
   void refuse_while_running();
-  Json outputs(std::uint64_t bytes);
   Programs programs() const;
 
   Call& call_;
@@ -160,7 +159,10 @@ void Recovery::replay() {
 }
 
 void Recovery::make_ready() {
-  tidy_tree(beside_, call_.notes()["stopped"]["timeline"].get<Timeline>(), decision_.tablespaces);
+  const Json& notes = call_.notes();
+  const Replayed replayed{.lsn = *parse_lsn(notes["stopped"]["lsn"].get<std::string>()),
+                          .timeline = notes["stopped"]["timeline"].get<Timeline>()};
+  tidy_tree(beside_, replayed.timeline, decision_.tablespaces);
   failpoint("postgres.recover:tidied");
   if (config_ && config_->state() == Switch::State::nothing) {
     make_parents(call_, wish_.config_into);
@@ -171,41 +173,13 @@ void Recovery::make_ready() {
     sys::copy_checked(decision_.config_from, config_->beside(), options);
     failpoint("postgres.recover:config_copied");
   }
-  call_.note("outputs", outputs(call_.notes()["unpacked"]["bytes"].get<std::uint64_t>()));
+  call_.note("outputs",
+             outputs_of(wish_, decision_, programs(), replayed, beside_, config_ ? config_->beside() : "",
+                        notes["unpacked"]["bytes"].get<std::uint64_t>()));
   // Marked last of all: from here on an attempt only exchanges.
   if (config_) config_->mark();
   data_.mark();
   failpoint("postgres.recover:marked");
-}
-
-Json Recovery::outputs(std::uint64_t bytes) {
-  const Programs server_programs = programs();
-  std::string sockets = "/var/run/postgresql", port = "5432", file;
-  const std::string there = debian_config_of(wish_.data_named);
-  for (const std::string& folder : {config_ ? config_->beside() : std::string(), beside_, there})
-    if (file.empty() && !folder.empty() && sys::exists(folder + "/postgresql.conf"))
-      file = folder + "/postgresql.conf";
-  if (!file.empty()) {
-    sockets = setting(server_programs, file, beside_, "unix_socket_directories");
-    port = setting(server_programs, file, beside_, "port");
-  }
-  if (wish_.port) port = std::to_string(*wish_.port);
-  const Target& target = decision_.target;
-  Json rpo;
-  if (const auto commit = sys::parse_time(target.last_commit); commit && wish_.lost_at) {
-    const auto lost = std::chrono::duration_cast<std::chrono::milliseconds>(*wish_.lost_at - *commit);
-    rpo = std::max<double>(0.0, static_cast<double>(lost.count()) / 1000.0);
-  }
-  return {{"url", url_of(wish_.database, sockets, port)},
-          {"data", wish_.data_named},
-          {"lsn", call_.notes()["stopped"]["lsn"]},
-          {"timeline", call_.notes()["stopped"]["timeline"]},
-          {"last_commit", target.last_commit.empty() ? Json() : Json(target.last_commit)},
-          {"recovered_to", wish_.moment.text},
-          {"rpo_seconds", rpo},
-          {"bytes", bytes},
-          {"segments", target.segments.size()},
-          {"protected", false}};
 }
 
 Json Recovery::apply() {

@@ -11,6 +11,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/base.h"
 #include "steps/postgres/lib/settings.h"
 
 namespace relight::postgres {
@@ -51,10 +52,11 @@ std::string head_of_file(const std::string& path, std::size_t size) {
 
 WalArchive::WalArchive(const std::vector<std::string>& folders, std::vector<Problem>& problems) {
   for (const std::string& folder : folders) {
-    if (!sys::is_folder(folder)) {
+    const Unreadable fault = unreadable(folder);
+    if (!fault.why.empty() || !sys::is_folder(folder)) {
       problems.push_back({"cannot read the WAL archive", folder,
-                          sys::exists(folder) ? "it is no folder" : "nothing is there",
-                          "check the path; is the archive's disk mounted?"});
+                          fault.why.empty() ? "it is no folder" : fault.why,
+                          fault.why.empty() ? "name the folder that holds the segments" : fault.hint});
       continue;
     }
     try {

@@ -4,13 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 
 #include "runner/sys/archive.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
+#include "runner/sys/process.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/checker.h"
 
@@ -137,11 +140,19 @@ std::map<std::string, std::string> parse_tablespace_map(const std::string& text)
   return found;
 }
 
+Unreadable unreadable(const std::string& path) {
+  if (access(path.c_str(), R_OK) == 0) return {};
+  if (errno == ENOENT || errno == ENOTDIR)
+    return {"nothing is there", "check the path; is the disk that it lies on mounted?"};
+  return {std::strerror(errno),
+          "let the user " + sys::current_user().name + " read it, and search the folders above it"};
+}
+
 BaseBackup open_base(const std::string& given) {
   BaseBackup base;
   base.path = given;
-  if (!sys::exists(given))
-    throw no_base(given, "nothing is there", "check the path; is the backup's disk mounted?");
+  if (const Unreadable fault = unreadable(given); !fault.why.empty())
+    throw Error(ErrorKind::refused, "cannot read the base backup", given, fault.why, fault.hint);
 
   const bool folder = sys::is_folder(given);
   const std::string home = folder ? given : sys::parent_of(given);

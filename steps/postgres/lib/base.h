@@ -34,6 +34,13 @@ struct BaseBackup {
   const BasePart& data() const { return parts.front(); }
 };
 
+// Why this process cannot read what lies there, and what to do; empty `why`: it can, as far as permissions
+// tell.
+struct Unreadable {
+  std::string why, hint;
+};
+Unreadable unreadable(const std::string& path);
+
 // Finds out what lies there, by reading names, the manifest and the first few files. A refused Error: it is
 // no base backup, or has no manifest.
 BaseBackup open_base(const std::string& path);

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -305,6 +306,33 @@ TEST_CASE("what lies at the target decides") {
     holds(attempt->preview().value["problems"][0], "something else is in the way: " + attempt->data());
     CHECK(sys::read_file(attempt->data() + "/letter") == "dear");
   }
+}
+
+TEST_CASE("what this host has not yet is told, and what its user may not read") {
+  const sys::TempFolder folder;
+  const std::string base = folder.path() + "/base", tar = base + "/base.tar";
+  std::filesystem::copy(life().source.base, base);
+  std::string bytes = sys::read_file(tar, 1u << 30);
+  bytes[place_of(tar, std::string("PG_VERSION\0", 11)) + 512 + 1] = '9';  // 19
+  sys::write_file(tar, bytes, 0600);
+  give_to_postgres(folder.path());
+  Json params = life().wanted();
+  params["base"] = base;
+  const Attempt attempt(params);
+  const Outcome plan = attempt.preview();
+  CHECK(plan.value["verdict"] == "cannot_yet_tell");
+  CHECK(plan.value["problems"] == Json::array());
+  holds(plan.value["hints"].dump(),
+        "PostgreSQL 19 is not installed: the WAL is checked when it is; install the package postgresql-19");
+  holds(attempt.apply().error, "PostgreSQL 19 is not installed");
+  params["version"] = 15;
+  holds(Attempt(params).preview().value["problems"][0], "the base backup is of another version");
+
+  REQUIRE(chmod(folder.path().c_str(), 0700) == 0);
+  REQUIRE(chown(folder.path().c_str(), 0, 0) == 0);
+  const Outcome closed = attempt.preview();
+  holds(closed.value["problems"][0], "cannot read the base backup: " + base + ": Permission denied");
+  holds(closed.value["mends"][0], "let the user postgres read it");
 }
 
 TEST_CASE("a running server is not exchanged under its feet") {
