@@ -7,8 +7,9 @@
 #include "runner/cli/commands.h"
 #include "runner/cli/print.h"
 #include "runner/cli/terminal.h"
+#include "runner/engine/abandon.h"
 #include "runner/engine/engine.h"
-#include "runner/journal/reader.h"
+#include "runner/engine/opening.h"
 #include "runner/sys/text.h"
 
 namespace relight {
@@ -25,7 +26,9 @@ std::string age_of(const std::string& since) {
 int list(const Options& options) {
   std::uint64_t total = 0;
   for (const RunFolder& folder : RunFolder::all(options.state)) {
-    const RunRecord record = fold(read_journal(folder.journal()).records, false);
+    const SeenRun seen = look_at(folder);
+    const RunRecord& record = seen.record;
+    if (seen.damage) print_error(*seen.damage);
     bool named = false;
     for (const auto& [name, step] : record.steps) {
       if (!step.kept) continue;
@@ -53,11 +56,10 @@ int list(const Options& options) {
 
 int command_keep(const Options& options, const Program& program) {
   if (options.drop.empty()) return list(options);
-  const RunFolder folder = RunFolder::find(options.state, options.drop);
+  RunFolder folder = RunFolder::find(options.state, options.drop);
+  const RunRecord record = record_of(folder);
   const Plan plan = folder.plan(program.types);
-  const RunRecord record = fold(read_journal(folder.journal()).records, false);
-  if (record.state != RunRecord::State::done && record.state != RunRecord::State::rolled_back &&
-      record.state != RunRecord::State::abandoned)
+  if (!has_ended(record.state))
     throw Error(ErrorKind::refused, "cannot free what the run keeps", folder.id(),
                 std::string("the run is ") + name_of(record.state), "finish it, or roll it back first");
   if (!options.yes) {

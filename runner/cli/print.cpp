@@ -3,17 +3,30 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace relight {
+
+namespace {
+
+// A command between backticks is one word: it must come whole from the screen into the shell.
+std::size_t end_of_word(const std::string& text, std::size_t at) {
+  const std::size_t limit = std::min(text.find('\n', at), text.size());
+  bool quoted = false;
+  for (; at < limit && (quoted || text[at] != ' '); ++at)
+    if (text[at] == '`') quoted = !quoted && text.find('`', at + 1) < limit;
+  return at;
+}
+
+}  // namespace
 
 std::string wrapped(const std::string& text, std::size_t indent, std::size_t width) {
   std::string out;
   std::size_t column = indent, at = 0;
   bool first = true;
   while (at < text.size()) {
-    std::size_t end = text.find_first_of(" \n", at);
-    if (end == std::string::npos) end = text.size();
+    std::size_t end = end_of_word(text, at);
     const std::string word = text.substr(at, end - at);
     if (!first && column + 1 + word.size() > width) {
       out += "\n" + std::string(indent, ' ');

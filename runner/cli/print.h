@@ -7,7 +7,8 @@
 
 namespace relight {
 
-// Words filled to `width` columns, every line after the first indented by `indent`.
+// Words filled to `width` columns, every line after the first indented by `indent`. What stands between
+// backticks is not broken.
 std::string wrapped(const std::string& text, std::size_t indent, std::size_t width = 80);
 
 // "relight: WHAT: ON: WHY\n  hint: HINT\n" on stderr.

@@ -7,8 +7,8 @@
 #include "runner/cli/commands.h"
 #include "runner/cli/print.h"
 #include "runner/cli/summary.h"
+#include "runner/engine/opening.h"
 #include "runner/engine/verdict.h"
-#include "runner/journal/reader.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
 #include "runner/sys/text.h"
@@ -98,9 +98,9 @@ std::string report_text(const RunFolder& folder, const Plan& plan, const RunReco
 }  // namespace
 
 int command_report(const Options& options, const Program& program) {
-  const RunFolder folder = RunFolder::find(options.state, options.run);
+  RunFolder folder = RunFolder::find(options.state, options.run);
+  const RunRecord record = record_of(folder);
   const Plan plan = folder.plan(program.types);
-  const RunRecord record = fold(read_journal(folder.journal()).records, false);
   const std::string text = options.format == "json" ? report_json(folder, plan, record).dump(2) + "\n"
                                                     : report_text(folder, plan, record);
   if (options.out.empty())

@@ -10,11 +10,12 @@
 #include "runner/cli/print.h"
 #include "runner/cli/summary.h"
 #include "runner/cli/terminal.h"
+#include "runner/engine/abandon.h"
 #include "runner/engine/engine.h"
+#include "runner/engine/opening.h"
 #include "runner/engine/previews.h"
 #include "runner/engine/scheduler.h"
 #include "runner/engine/targets.h"
-#include "runner/journal/reader.h"
 #include "runner/lang/evaluate.h"
 #include "runner/step/value.h"
 #include "runner/sys/text.h"
@@ -51,9 +52,10 @@ lang::Evaluated evaluated(const std::string& runbook, lang::Given given, const P
   return result;
 }
 
-Frozen frozen_of(const lang::Evaluated& evaluated) {
+// `plan` must outlive what is returned.
+Frozen frozen_of(const Plan& plan, const lang::Evaluated& evaluated) {
   Frozen frozen;
-  frozen.plan = &evaluated.plan;
+  frozen.plan = &plan;
   frozen.inputs = evaluated.given;
   for (const lang::SourceFile& source : evaluated.sources) frozen.sources[source.name] = source.bytes;
   return frozen;
@@ -117,7 +119,7 @@ int command_plan(const Options& options, const Program& program) {
     std::printf("%s\n", plan_json(result.plan, seen).dump().c_str());
   else
     std::fputs(plan_text(result.plan, seen).c_str(), stdout);
-  return seen.refused() ? exit_refused : exit_done;
+  return seen.only_held() ? exit_held : seen.refused() ? exit_refused : exit_done;
 }
 
 int command_run(const Options& options, const Program& program) {
@@ -130,16 +132,19 @@ int command_run(const Options& options, const Program& program) {
     std::fputs(options.json ? (plan_json(result.plan, seen).dump() + "\n").c_str()
                             : plan_text(result.plan, seen).c_str(),
                stdout);
-    std::fprintf(stderr,
-                 "relight: nothing was started: mend what the plan calls a PROBLEM, then run again\n");
-    return exit_refused;
+    std::fputs(seen.only_held()
+                   ? "relight: nothing was started: another run owns a target\n"
+                   : "relight: nothing was started: mend what the plan calls a PROBLEM, then run "
+                     "again\n",
+               stderr);
+    return seen.only_held() ? exit_held : exit_refused;
   }
   if (at_terminal() && !options.yes && !options.json) {
     std::fputs(plan_text(result.plan, seen).c_str(), stdout);
     if (!ask_yes("carry it out?")) return exit_refused;
   }
   engine_options.preview_first = undecided(seen);
-  const RunFolder folder = RunFolder::create(options.state, frozen_of(result));
+  const RunFolder folder = RunFolder::create(options.state, frozen_of(result.plan, result));
   if (!options.json)
     std::printf("run %s of %s, %zu steps\n", folder.id().c_str(), result.plan.runbook.c_str(),
                 result.plan.steps.size());
@@ -149,15 +154,16 @@ int command_run(const Options& options, const Program& program) {
 
 int command_resume(const Options& options, const Program& program) {
   RunFolder folder = RunFolder::find(options.state, options.run);
-  Plan plan = folder.plan(program.types);
-  const RunRecord past = fold(read_journal(folder.journal()).records, false);
-  if (past.state == RunRecord::State::done || past.state == RunRecord::State::rolled_back ||
-      past.state == RunRecord::State::abandoned)
+  const RunRecord past = record_of(folder);
+  if (has_ended(past.state)) {
+    finish_ending(folder, past.state);
     throw Error(ErrorKind::refused, "cannot resume", folder.id(),
                 std::string("the run is ") + name_of(past.state),
                 past.state == RunRecord::State::done
                     ? "`relight rollback` takes it back; `relight run` starts another"
                     : "`relight run` starts another");
+  }
+  Plan plan = folder.plan(program.types);
   EngineOptions engine_options;
   if (!options.amend.empty()) {
     lang::Given given;
@@ -166,8 +172,8 @@ int command_resume(const Options& options, const Program& program) {
     const Amendment amendment = compare(plan, mended.plan, past);
     std::fputs(amendment.text.c_str(), stdout);
     if (at_terminal() && !options.yes && !ask_yes("go on with the mended runbook?")) return exit_refused;
-    folder.amend(frozen_of(mended));
     plan = mended.plan;
+    engine_options.amend = [frozen = frozen_of(plan, mended)](RunFolder& run) { run.amend(frozen); };
     engine_options.amended = std::make_shared<const Json>(Json{{"kind", "amended"},
                                                                {"plan", plan.digest},
                                                                {"kept", amendment.kept},
@@ -192,13 +198,15 @@ int command_resume(const Options& options, const Program& program) {
 }
 
 int command_rollback(const Options& options, const Program& program) {
-  const RunFolder folder = RunFolder::find(options.state, options.run);
+  RunFolder folder = RunFolder::find(options.state, options.run);
+  const RunRecord past = record_of(folder);
   const Plan plan = folder.plan(program.types);
   if (!options.to.empty()) must_have(plan, "--to", {options.to});
-  const RunRecord past = fold(read_journal(folder.journal()).records, false);
-  if (past.state == RunRecord::State::rolled_back || past.state == RunRecord::State::abandoned)
+  if (past.state == RunRecord::State::rolled_back || past.state == RunRecord::State::abandoned) {
+    finish_ending(folder, past.state);
     throw Error(ErrorKind::refused, "cannot roll back", folder.id(),
                 std::string("the run is ") + name_of(past.state));
+  }
   if (!options.yes) {
     std::string names;
     for (const std::size_t i : rollback_order(plan, past, options.to))
@@ -216,13 +224,13 @@ int command_rollback(const Options& options, const Program& program) {
             [&](Engine& engine) { return engine.rollback(options.to); });
 }
 
-int command_abandon(const Options& options, const Program& program) {
+int command_abandon(const Options& options, const Program&) {
   const RunFolder folder = RunFolder::find(options.state, options.run);
-  Events silent;
-  Engine engine(folder, folder.plan(program.types), program.types, program.hooks, silent, {});
-  engine.abandon();
-  std::printf("run %s is abandoned: its targets are free, what it changed stays as it is\n",
+  const Abandoned abandoned = abandon_run(folder);
+  std::printf("run %s is abandoned:\n  its targets are free, what it changed stays as it is\n",
               folder.id().c_str());
+  if (!abandoned.damaged_journal.empty())
+    std::printf("its damaged journal is kept as\n  %s\n", abandoned.damaged_journal.c_str());
   return exit_done;
 }
 

@@ -7,19 +7,14 @@
 #include "runner/cli/commands.h"
 #include "runner/cli/print.h"
 #include "runner/cli/summary.h"
+#include "runner/engine/engine.h"
+#include "runner/engine/opening.h"
 #include "runner/engine/worker.h"
-#include "runner/journal/reader.h"
 #include "runner/sys/files.h"
 
 namespace relight {
 
 namespace {
-
-// While another relight holds the run, what is started is running, and not in doubt.
-RunRecord record_of(const RunFolder& folder) {
-  const bool live = !sys::FileLock::try_lock(folder.lock()).has_value();
-  return fold(read_journal(folder.journal()).records, live);
-}
 
 std::string text_of(const Json& record, const char* member) {
   const auto it = record.find(member);
@@ -68,37 +63,50 @@ std::string words(const Json& record) {
   return record.dump();
 }
 
+// What was shown is the valid part of a damaged journal: that is said behind it.
+int told(const SeenRun& seen) {
+  if (!seen.damage) return 0;
+  std::fflush(stdout);
+  print_error(*seen.damage);
+  return exit_needs_person;
+}
+
 }  // namespace
 
 int command_status(const Options& options, const Program& program) {
-  const RunFolder folder = RunFolder::find(options.state, options.run);
+  RunFolder folder = RunFolder::find(options.state, options.run);
+  const SeenRun seen = look_at(folder);
+  folder.choose(seen.record.plan_digest);
   const Plan plan = folder.plan(program.types);
-  const RunRecord record = record_of(folder);
   if (options.json)
-    std::printf("%s\n", status_json(folder, plan, record).dump().c_str());
+    std::printf("%s\n", status_json(folder, plan, seen.record).dump().c_str());
   else
-    std::fputs(status_text(folder, plan, record).c_str(), stdout);
-  return 0;
+    std::fputs(status_text(folder, plan, seen.record).c_str(), stdout);
+  return told(seen);
 }
 
 int command_log(const Options& options, const Program& program) {
   // `relight log STEP` means the latest run: no run's id looks like a step of it.
   Options chosen = options;
   RunFolder folder = RunFolder::find(options.state, "");
-  if (options.step.empty() && !options.run.empty() && folder.plan(program.types).find(options.run) != nullptr)
+  const auto has_step = [&](const std::string& name) {
+    folder.choose(look_at(folder).record.plan_digest);
+    return folder.plan(program.types).find(name) != nullptr;
+  };
+  if (options.step.empty() && !options.run.empty() && has_step(options.run))
     chosen.step = options.run, chosen.run.clear();
   folder = RunFolder::find(chosen.state, chosen.run);
   if (chosen.step.empty()) {
-    const JournalRead read = read_journal(folder.journal());
-    for (const Json& record : read.records) {
+    const SeenRun seen = look_at(folder);
+    for (const Json& record : seen.records) {
       const std::string wall = text_of(record, "wall");
       std::printf("%s  %s\n", wall.substr(0, 19).c_str(), wrapped(words(record), 21).c_str());
     }
-    if (read.torn)
+    if (seen.torn)
       std::printf("the end of the journal is torn, as by a power cut: the next resume mends it\n");
-    return 0;
+    return told(seen);
   }
-  if (folder.plan(program.types).find(chosen.step) == nullptr)
+  if (!has_step(chosen.step))
     throw Error(ErrorKind::refused, "cannot show the log", chosen.step, "the run has no step of that name",
                 "`relight status " + folder.id() + "` lists them");
   const auto text = sys::read_file_if_there(folder.log_of(chosen.step));

@@ -48,9 +48,7 @@ void Context::take_targets() {
   const auto holder = targets.take(target_names, folder.id(), folder.state_folder());
   if (!holder) return;
   throw Held(ErrorKind::refused, "cannot take a target", holder->target,
-             fmt::format("run {} of {} owns it", holder->run, holder->user),
-             fmt::format("finish it (relight --state {} resume {}), roll it back, or `relight abandon {}`",
-                         holder->state_folder, holder->run, holder->run));
+             fmt::format("run {} of {} owns it", holder->run, holder->user), way_past(*holder));
 }
 
 void Context::learn_secrets() {
@@ -107,7 +105,9 @@ int Context::end(const std::string& state, int exit, const Json& verdict, bool r
   write({{"kind", "ended"}, {"state", state}, {"exit", exit}, {"verdict", verdict}});
   flush();
   if (releases) {
-    Targets::release(target_names, folder.id(), state == "rolled-back");
+    // An amendment may have left out a target that the run took at its start.
+    Targets::release(folder.was_amended() ? Targets::of(folder.id()) : target_names, folder.id(),
+                     state == "rolled-back");
     seal_journal(folder.journal());
   }
   return exit;

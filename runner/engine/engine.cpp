@@ -31,16 +31,11 @@ struct Engine::State {
 
   void begin() {
     context.take_targets();
+    if (context.options.amend) context.options.amend(context.folder);
     flight.start_keeper();
     context.learn_secrets();
     if (context.opened.is_new) {
-      context.write({{"kind", "opened"},
-                     {"format", 1},
-                     {"program", "relight " RELIGHT_VERSION},
-                     {"run", context.folder.id()},
-                     {"runbook", context.plan.runbook},
-                     {"plan", context.plan.digest},
-                     {"drill", false}});
+      context.write(opened_record(context.folder, context.plan.runbook, context.plan.digest));
     } else {
       context.write({{"kind", "resumed"}, {"program", "relight " RELIGHT_VERSION}, {"pid", getpid()}});
     }
@@ -210,18 +205,6 @@ int Engine::rollback(const std::string& to) {
   state_->begin();
   context.write({{"kind", "rolling_back"}, {"to", to}, {"by", "person"}});
   return state_->run_back();
-}
-
-void Engine::abandon() {
-  Context& context = state_->context;
-  const RunRecord::State past = record().state;
-  if (past == RunRecord::State::done || past == RunRecord::State::rolled_back ||
-      past == RunRecord::State::abandoned) {
-    seal_journal(context.folder.journal());
-    throw Error(ErrorKind::refused, "cannot abandon", context.folder.id(),
-                std::string("the run is ") + name_of(past) + ", and holds nothing");
-  }
-  context.end("abandoned", exit_done, nullptr, true);
 }
 
 int Engine::discard() {

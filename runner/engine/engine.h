@@ -4,6 +4,7 @@
 // begin it; wait for what comes. That is where the order of journal and effect is written, and
 // nowhere else. The record of the run is the fold of what was written, kept up as it is written.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,6 +42,7 @@ struct EngineOptions {
   std::map<std::string, std::string> asked;  // secrets that were typed
   std::set<std::string> preview_first;       // steps whose preview could not tell yet
   std::shared_ptr<const Json> amended;       // the body of an `amended` record, written first
+  std::function<void(RunFolder&)> amend;     // and what is frozen for it, once the run is ours
 };
 
 class Engine {
@@ -57,8 +59,6 @@ class Engine {
   int rollback(const std::string& to);
   // Frees what the run keeps: `relight keep --drop`.
   int discard();
-  // Gives the run and its targets up as they are. Throws a refused Error when the run has ended already.
-  void abandon();
 
   const RunRecord& record() const;
 

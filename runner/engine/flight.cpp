@@ -38,7 +38,7 @@ void Flight::start_keeper() {
   // Before the signals are blocked here: what is started must not inherit that.
   keeper_.emplace(
       sys::Keeper::start([this](int socket) { return serve_worker(socket, context_.types, context_.hooks); },
-                         {context_.opened.alive.fd()}, {context_.opened.lock.fd()}));
+                         {context_.opened.held.alive.fd()}, {context_.opened.held.lock.fd()}));
   signals_ = signal_descriptor();
 }
 

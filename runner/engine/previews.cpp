@@ -111,11 +111,12 @@ void ask_targets(const Plan& plan, const std::string& run, PlanPreview& preview)
   for (const PlannedStep& step : plan.steps) {
     if (step.step_type->make == nullptr) continue;
     const auto targets = step.step_type->make()->targets(Params(step.step_type->fields, *step.params, none));
-    if (const auto holder = Targets::held(targets, run))
-      preview.steps[step.name].problems.push_back(
-          {"cannot take the target", holder->target,
-           fmt::format("run {} of {} owns it", holder->run, holder->user),
-           "finish that run, roll it back, or `relight abandon " + holder->run + "`"});
+    const auto holder = Targets::held(targets, run);
+    if (!holder) continue;
+    preview.steps[step.name].problems.push_back(
+        {"cannot take the target", holder->target,
+         fmt::format("run {} of {} owns it", holder->run, holder->user), way_past(*holder)});
+    ++preview.held;
   }
 }
 
@@ -126,6 +127,12 @@ bool PlanPreview::refused() const {
   for (const auto& [name, step] : steps)
     if (!step.problems.empty()) return true;
   return false;
+}
+
+bool PlanPreview::only_held() const {
+  std::size_t all = problems.size();
+  for (const auto& [name, step] : steps) all += step.problems.size();
+  return held > 0 && held == all;
 }
 
 PlanPreview preview_plan(const Plan& plan, const std::vector<const StepType*>& types,

@@ -20,6 +20,9 @@ struct PlanPreview {
   std::map<std::string, Preview> steps;  // by name
   std::vector<Problem> problems;         // of the whole: disk space summed, targets held by other runs
   bool refused() const;                  // any problem, of a step or of the whole
+  // All that is in the way is that another run owns a target.
+  bool only_held() const;
+  std::size_t held = 0;  // of the problems
 };
 
 // Changes nothing. A preview that cannot be made (its worker died, it did not end in ten minutes) is a

@@ -45,10 +45,11 @@ std::vector<std::string> names_in(const std::string& folder) {
 
 }  // namespace
 
-RunFolder::RunFolder(std::string path) : path_(std::move(path)) {}
+RunFolder::RunFolder(std::string path) : path_(std::move(path)), frozen_(path_) {}
 
 RunFolder RunFolder::create(const std::string& state_folder, const Frozen& frozen) {
   const std::string runs = state_folder + "/runs";
+  sys::make_folders(state_folder);  // every user comes through it to the targets' locks; the runs are closed
   sys::make_folders(runs, 0700);
   const std::string id = new_id();
   const std::string hidden = runs + "/.new-" + id;
@@ -92,9 +93,28 @@ std::string RunFolder::state_folder() const {
   return sys::parent_of(sys::parent_of(path_));
 }
 
-std::string RunFolder::frozen_folder() const {
+bool RunFolder::was_amended() const {
+  return !names_in(path_ + "/amended").empty();
+}
+
+void RunFolder::choose(const std::string& plan_digest) {
+  frozen_ = path_;
   const std::vector<std::string> amendments = names_in(path_ + "/amended");
-  return amendments.empty() ? path_ : path_ + "/amended/" + amendments.back();
+  if (plan_digest.empty() || amendments.empty()) return;
+  const auto is_it = [&](const std::string& folder) {
+    const Json plan = Json::parse(sys::read_file(folder + "/plan.json", 1u << 30), nullptr, false);
+    return plan.is_object() && plan.value("digest", "") == plan_digest;
+  };
+  for (auto name = amendments.rbegin(); name != amendments.rend(); ++name)
+    if (is_it(path_ + "/amended/" + *name)) {
+      frozen_ = path_ + "/amended/" + *name;
+      return;
+    }
+  if (!is_it(path_))
+    throw Error(
+        ErrorKind::needs_person, "cannot find the plan of the run", id(),
+        "the journal names the plan " + plan_digest.substr(0, 16) + ", and it is not in " + path_,
+        "the run's folder was changed by hand; `relight abandon " + id() + "` gives its targets back");
 }
 
 Plan RunFolder::plan(const std::vector<const StepType*>& types) const {
@@ -113,7 +133,8 @@ void RunFolder::amend(const Frozen& frozen) {
   sys::remove_tree(hidden);
   sys::make_folders(hidden + "/runbook", 0700);
   write_frozen(hidden, frozen);
-  sys::rename_durably(hidden, path_ + "/amended/" + number);
+  frozen_ = path_ + "/amended/" + number;
+  sys::rename_durably(hidden, frozen_);
 }
 
 std::string default_state_folder() {

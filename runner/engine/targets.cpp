@@ -111,23 +111,31 @@ std::string own_folder(const std::string& folder) {
   return path;
 }
 
-// Folders of users, those that are really theirs.
-std::vector<Mark> mark_places(const std::string& folder, const std::string& target) {
+std::vector<std::string> names_in(const std::string& folder) {
   std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(folder.c_str()), &::closedir);
   if (!entries) throw refused("cannot use the folder of targets", folder, errno, hint_for(folder));
-  std::vector<Mark> places;
-  while (const dirent* entry = ::readdir(entries.get())) {
-    const std::string name = entry->d_name;
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(entries.get())) names.emplace_back(entry->d_name);
+  return names;
+}
+
+struct UserFolder {
+  std::string path;
+  sys::Owner owner;
+};
+
+// Folders of users, those that are really theirs.
+std::vector<UserFolder> user_folders(const std::string& folder) {
+  std::vector<UserFolder> folders;
+  for (const std::string& name : names_in(folder)) {
     if (name.find_first_not_of("0123456789") != name.npos) continue;
     const std::string path = folder + "/" + name;
     struct stat status;
-    if (::lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
-        std::to_string(status.st_uid) != name)
-      continue;
-    places.push_back(
-        {path + "/" + name_of_target(target) + ".json", sys::Owner{status.st_uid, status.st_gid}, {}});
+    if (::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+        std::to_string(status.st_uid) == name)
+      folders.push_back({path, {status.st_uid, status.st_gid}});
   }
-  return places;
+  return folders;
 }
 
 // Another user's file: neither waited for (a FIFO) nor followed. Nothing: it is not there.
@@ -163,7 +171,8 @@ std::vector<Entry> entries_of(const std::string& text, const std::string& path) 
 
 std::vector<Mark> marks_of(const std::string& folder, const std::string& target) {
   std::vector<Mark> marks;
-  for (Mark& mark : mark_places(folder, target)) {
+  for (const UserFolder& user : user_folders(folder)) {
+    Mark mark{user.path + "/" + name_of_target(target) + ".json", user.owner, {}};
     const std::optional<std::string> text = read_mark(mark.path);
     if (!text) continue;
     mark.runs = entries_of(*text, mark.path);
@@ -253,6 +262,13 @@ std::uint64_t last_change(const std::string& folder, const std::string& target) 
 
 }  // namespace
 
+std::string way_past(const TargetHolder& holder) {
+  const std::string relight = "relight --state " + holder.state_folder;
+  return "go on with that run: `" + relight + " resume " + holder.run + "`; take it back: `" + relight +
+         " rollback " + holder.run + "`; or give it up as it is: `" + relight + " abandon " + holder.run +
+         "`";
+}
+
 std::optional<TargetHolder> Targets::take(const std::vector<std::string>& targets, const std::string& run,
                                           const std::string& state_folder) {
   std::vector<std::string> wanted;
@@ -332,6 +348,21 @@ std::optional<TargetHolder> Targets::changed_since(const std::vector<std::string
     if (own > 0 && latest->changed > own) return holder(target, *latest);
   }
   return std::nullopt;
+}
+
+std::vector<std::string> Targets::of(const std::string& run, const std::string& folder) {
+  std::vector<std::string> targets;
+  if (!is_there(folder)) return targets;
+  for (const UserFolder& user : user_folders(folder))
+    for (const std::string& name : names_in(user.path)) {
+      if (!name.ends_with(".json")) continue;
+      const std::string text = read_mark(user.path + "/" + name).value_or("");
+      const Json mark = Json::parse(text, nullptr, false);
+      if (!mark.is_object() || !mark.contains("target") || !mark["target"].is_string()) continue;
+      for (const Entry& entry : entries_of(text, user.path + "/" + name))
+        if (entry.run == run) targets.push_back(mark["target"].get<std::string>());
+    }
+  return targets;
 }
 
 void Targets::release(const std::vector<std::string>& targets, const std::string& run, bool undone,

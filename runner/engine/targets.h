@@ -22,6 +22,9 @@ struct TargetHolder {
   std::string target, run, state_folder, user;
 };
 
+// What to do about a holder that is in the way.
+std::string way_past(const TargetHolder& holder);
+
 // Everything here throws a refused Error where the folder cannot be made or is not open to this user, and a
 // needs_person one for a mark that cannot be read.
 class Targets {
@@ -43,6 +46,8 @@ class Targets {
   static std::optional<TargetHolder> changed_since(const std::vector<std::string>& targets,
                                                    const std::string& run,
                                                    const std::string& folder = targets_folder);
+  // Every target that the run owns or has changed, whatever its plan says now.
+  static std::vector<std::string> of(const std::string& run, const std::string& folder = targets_folder);
   // Gives ownership up; the locks stay with this object. `undone`: the run was rolled back, so it no longer
   // counts as one that changed them. DURABLE
   static void release(const std::vector<std::string>& targets, const std::string& run, bool undone,

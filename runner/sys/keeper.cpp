@@ -225,18 +225,39 @@ std::vector<ProcessId> holders_of(const std::string& liveness_file) {
               "look again as root: fuser -v " + liveness_file);
 }
 
-std::vector<ProcessId> end_holders(const std::string& liveness_file, std::chrono::milliseconds within) {
+namespace {
+
+std::vector<ProcessId> end_all(const std::function<std::vector<ProcessId>()>& find,
+                               std::chrono::milliseconds within) {
   const auto give_up = Clock::now() + within;
   for (;;) {
-    std::vector<ProcessId> holders = holders_of(liveness_file);
-    if (holders.empty()) return holders;
-    for (const ProcessId& holder : holders) signal_process(holder, SIGKILL);
+    std::vector<ProcessId> found = find();
+    if (found.empty()) return found;
+    for (const ProcessId& process : found) signal_process(process, SIGKILL);
     if (Clock::now() >= give_up) {
-      std::erase_if(holders, [](const ProcessId& holder) { return !alive(holder); });
-      return holders;
+      std::erase_if(found, [](const ProcessId& process) { return !alive(process); });
+      return found;
     }
     poll(nullptr, 0, 5);
   }
+}
+
+}  // namespace
+
+std::vector<ProcessId> end_holders(const std::string& liveness_file, std::chrono::milliseconds within) {
+  return end_all([&] { return holders_of(liveness_file); }, within);
+}
+
+std::vector<ProcessId> end_tagged(const std::string& tag_start, std::chrono::milliseconds within) {
+  const auto tagged = [&] {
+    std::vector<ProcessId> found;
+    for (const ProcStat& stat : proc_all())
+      if (stat.process.pid != getpid() && !stat.ended())
+        if (const auto tag = proc_env(stat.process.pid, "RELIGHT_STEP"); tag && tag->starts_with(tag_start))
+          found.push_back(stat.process);
+    return found;
+  };
+  return end_all(tagged, within);
 }
 
 }  // namespace relight::sys

@@ -72,5 +72,7 @@ class Keeper {
 std::vector<ProcessId> holders_of(const std::string& liveness_file);
 // Ends them (SIGKILL) and waits; returns those that could not be ended in time.
 std::vector<ProcessId> end_holders(const std::string& liveness_file, std::chrono::milliseconds within);
+// The same for those whose tag begins so: who closed every descriptor still bears it in its environment.
+std::vector<ProcessId> end_tagged(const std::string& tag_start, std::chrono::milliseconds within);
 
 }  // namespace relight::sys

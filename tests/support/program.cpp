@@ -26,7 +26,7 @@ std::string Bench::read(const std::string& name) const {
 
 Ran Bench::relight(std::vector<std::string> args) const {
   sys::Command command;
-  command.argv = {RELIGHT_PROGRAM, "--state", file("state")};
+  command.argv = {RELIGHT_PROGRAM, "--state", file(state)};
   command.argv.insert(command.argv.end(), args.begin(), args.end());
   command.extra_env["BENCH"] = path();
   std::string errors;
@@ -43,7 +43,7 @@ Ran Bench::run(const std::string& runbook, std::vector<std::string> more) const 
 }
 
 int Bench::start(std::vector<std::string> args) const {
-  std::vector<std::string> words = {RELIGHT_PROGRAM, "--state", file("state")};
+  std::vector<std::string> words = {RELIGHT_PROGRAM, "--state", file(state)};
   words.insert(words.end(), args.begin(), args.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -81,6 +81,19 @@ std::string Bench::state_of(const std::string& step) const {
   for (const Json& one : all["steps"])
     if (one["name"] == step) return one["state"].get<std::string>();
   return "no such step";
+}
+
+std::string flat(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\n') {
+      out += text[i];
+      continue;
+    }
+    out += ' ';
+    while (i + 1 < text.size() && text[i + 1] == ' ') ++i;
+  }
+  return out;
 }
 
 void wait_for_file(const std::string& path) {

@@ -25,6 +25,8 @@ class Bench {
   void write(const std::string& name, const std::string& text, int mode = 0644) const;
   std::string read(const std::string& name) const;  // "" when it is not there
 
+  std::string state = "state";  // the state folder's name
+
   // `relight ARGS` with this state folder, without a terminal.
   Ran relight(std::vector<std::string> args) const;
   Ran run(const std::string& runbook, std::vector<std::string> more = {}) const;  // writes book.lua, runs it
@@ -38,6 +40,9 @@ class Bench {
  private:
   sys::TempFolder folder_;
 };
+
+// Without the line breaks of 80 columns.
+std::string flat(const std::string& text);
 
 // Waits until the file is there, at most a minute; a failed test otherwise.
 void wait_for_file(const std::string& path);
