@@ -15,4 +15,5 @@ shell.run "mark" {
   creates = input.folder / "mark",  -- so that a run in doubt can tell whether it is done
 }
 
-shell.run "fail" { command = { "/bin/false" } }
+-- A failed step is undone as well: it may have done half of its work. Here there is nothing to put back.
+shell.run "fail" { command = { "/bin/false" },  undo = { "/bin/true" } }

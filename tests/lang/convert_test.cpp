@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/support/runbook.h"
 
 using namespace relight;
@@ -78,4 +80,18 @@ probe.http "y" { url = "x", expect = { [1.5] = 2 } })lua")
             .refusal() ==
         "test.lua:2: step \"y\": `expect` has a key that is neither a name nor a place in a list | write "
         "[\"NAME\"] = VALUE");
+}
+
+TEST_CASE("a table that two steps share is copied for each, as it is then") {
+  const Plan plan = Runbook(R"lua(runbook "t" {}
+local env = { A = "1" }
+shell.run "a" { command = { "a" }, env = env }
+env.A = "2"
+shell.run "b" { command = { "b" }, env = env }
+probe.http "c" { url = "c", expect = { one = env, two = env, none = {}, half = 10 / 2, third = 0.5, no = false } })lua")
+                        .plan();
+  CHECK((*plan.find("a")->params)["env"]["A"] == "1");
+  CHECK((*plan.find("b")->params)["env"]["A"] == "2");
+  CHECK((*plan.find("c")->params)["expect"].dump() ==
+        R"({"half":5,"no":false,"none":{},"one":{"A":"2"},"third":0.5,"two":{"A":"2"}})");
 }

@@ -31,10 +31,10 @@ TEST_CASE("modules that cannot be required") {
   const auto refusal = [](const std::string& name, const std::string& module) {
     return Runbook("runbook \"t\" {}\nlocal m = require \"" + name + "\"").with("m.lua", module).refusal();
   };
-  CHECK(refusal("absent", "") ==
-        "test.lua:2: cannot require \"absent\": there is no absent.lua beside the runbook | only files "
-        "beside the runbook, and "
-        "the library that ships, can be required");
+  const std::string absent = refusal("absent", "");
+  CHECK(
+      absent.starts_with("test.lua:2: cannot require \"absent\": there is no absent.lua beside the runbook"));
+  CHECK(absent.ends_with(" | only files beside the runbook, and the library that ships, can be required"));
   for (const char* name : {"../m", "/etc/m", "..m", "m.", "", "a//m"}) {
     CAPTURE(name);
     CHECK(refusal(name, "").starts_with(
