@@ -102,7 +102,7 @@ class Step {
 };
 
 struct StepType {
-  std::string name;     // "postgres.recover"
+  std::string name;     // "FAMILY.VERB"
   std::string doc;      // the first line stands alone in `relight steps`
   std::string example;  // a whole statement of the runbook language
   std::vector<Field> fields;
