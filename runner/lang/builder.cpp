@@ -42,14 +42,20 @@ std::vector<std::string> names_of_fields(lua_State* lua, int table, bool& list) 
   return names;
 }
 
-std::string quoted(const std::string& name) {
+// "expect" of "expect.json[2]"
+std::string top_of(const std::string& field) {
+  return field.substr(0, field.find_first_of(".["));
+}
+
+std::string in_quotes(const std::string& name) {
   return "\"" + name + "\"";
 }
 
 }  // namespace
 
 void Builder::step_fault(const std::string& field, std::string what, std::string hint) {
-  const std::string top = field.substr(0, field.find_first_of(".["));
+  const std::string top = top_of(field);
+  told_fields_.insert(top);
   faults_.push_back({place_of_field(step_at_, top), step_name_,
                      field.empty() ? std::move(what) : "`" + field + "` " + std::move(what),
                      std::move(hint)});
@@ -68,7 +74,7 @@ const StepHandle* Builder::find(const std::string& name) const {
 
 bool Builder::name_is_good(const std::string& name) {
   if (const std::string wrong = wrong_with_name(name); !wrong.empty()) {
-    faults_.push_back({step_at_, "", "the name " + quoted(name) + " of a step " + wrong,
+    faults_.push_back({step_at_, "", "the name " + in_quotes(name) + " of a step " + wrong,
                        "write a short name, as \"database\""});
     return false;
   }
@@ -88,7 +94,7 @@ const StepHandle* Builder::add(lua_State* lua, const StepType* type, const std::
   step_at_ = at;
   uses_.clear();
   captured_.clear();
-  misspelt_.clear();
+  told_fields_.clear();
   after_.clear();
   after_given_ = false;
   const bool good_name = name_is_good(name);
@@ -105,42 +111,12 @@ const StepHandle* Builder::add(lua_State* lua, const StepType* type, const std::
   step.line = at.line;
   for (const Output& output : type->outputs) handle.outputs.push_back(output.name);
   Json params = Json::object();
-  const std::size_t before = faults_.size();
   take_fields(lua, *type, table, step, params);
-  const std::size_t bad_fields = faults_.size();
-  for (const Fault& fault : check_values(type->fields, params)) {
-    const std::string top = fault.field.substr(0, fault.field.find_first_of(".["));
-    // A field whose value was refused before is not there to be checked.
-    const bool told = std::any_of(
-        faults_.begin() + static_cast<std::ptrdiff_t>(before),
-        faults_.begin() + static_cast<std::ptrdiff_t>(bad_fields), [&](const RunbookFault& known) {
-          return known.what.starts_with("`" + top + "`") || known.what.starts_with("`" + top + "[") ||
-                 known.what.starts_with("`" + top + ".");
-        });
-    if (told || (fault.what == "is missing" && misspelt_.count(fault.field))) continue;
-    const Field* field = fault.what == "is missing" ? find_field(type->fields, fault.field) : nullptr;
-    const bool example = field && !field->example.empty();
-    step_fault(fault.field, fault.what,
-               example ? "write " + field->name + " = " + field->example : fault.hint);
-  }
+  check_params(*type, params);
   if (type->name == script_type && params.contains("outputs") && params["outputs"].is_array())
     for (const Json& output : params["outputs"])
       if (output.is_string()) handle.outputs.push_back(output.get<std::string>());
-  if (step.on_failure == OnFailure::go_on && step.waive.empty())
-    warnings_.push_back(
-        text_of(at) + ": step " + quoted(name) +
-        ": on_failure = \"continue\" without waive = \"reason\": where it fails, the run ends with 7");
-  if (!step.waive.empty() && step.on_failure != OnFailure::go_on)
-    step_fault("waive", "says why a failure does no harm, but the step does not go on after one",
-               "write on_failure = \"continue\", too");
-  if (step.defaults)
-    for (auto it = step.defaults->begin(); it != step.defaults->end(); ++it)
-      if (std::find(handle.outputs.begin(), handle.outputs.end(), it.key()) == handle.outputs.end()) {
-        const std::string near = near_name(it.key(), handle.outputs);
-        step_fault("defaults." + it.key(), "is no output of the step",
-                   near.empty() ? "its outputs are " + sys::join(handle.outputs, ", ")
-                                : "did you mean `" + near + "`?");
-      }
+  check_common(step, handle);
   step.params = std::make_shared<const Json>(std::move(params));
   if (!good_name) return &handle;
   order(step);
@@ -148,6 +124,37 @@ const StepHandle* Builder::add(lua_State* lua, const StepType* type, const std::
   if (type->name == approve_type) last_approve_ = plan_.steps.size();
   plan_.steps.push_back(std::move(step));
   return &handle;
+}
+
+void Builder::check_params(const StepType& type, const Json& params) {
+  const std::set<std::string> told = told_fields_;  // by take_fields: what it refused is not in `params`
+  for (const Fault& fault : check_values(type.fields, params)) {
+    if (told.count(top_of(fault.field))) continue;
+    const Field* field = fault.what == "is missing" ? find_field(type.fields, fault.field) : nullptr;
+    const bool example = field && !field->example.empty();
+    step_fault(fault.field, fault.what,
+               example ? "write " + field->name + " = " + field->example : fault.hint);
+  }
+}
+
+void Builder::check_common(const PlannedStep& step, const StepHandle& handle) {
+  const bool goes_on = step.on_failure.value_or(plan_.on_failure) == OnFailure::go_on;
+  if (goes_on && step.waive.empty())
+    warnings_.push_back(
+        text_of(step_at_) + ": step " + in_quotes(step_name_) +
+        ": on_failure = \"continue\" without waive = \"reason\": where it fails, the run ends with 7");
+  if (!goes_on && !step.waive.empty())
+    step_fault("waive", "says why a failure does no harm, but the step does not go on after one",
+               "write on_failure = \"continue\", too");
+  if (!step.defaults) return;
+  for (auto it = step.defaults->begin(); it != step.defaults->end(); ++it) {
+    if (std::find(handle.outputs.begin(), handle.outputs.end(), it.key()) != handle.outputs.end()) continue;
+    const std::string near = near_name(it.key(), handle.outputs);
+    step_fault("defaults." + it.key(), "is no output of the step",
+               !near.empty()            ? "did you mean `" + near + "`?"
+               : handle.outputs.empty() ? "it has none: leave `defaults` out"
+                                        : "its outputs are " + sys::join(handle.outputs, ", "));
+  }
 }
 
 void Builder::take_fields(lua_State* lua, const StepType& type, int table, PlannedStep& step, Json& params) {
@@ -188,7 +195,7 @@ void Builder::take_fields(lua_State* lua, const StepType& type, int table, Plann
       for (const Field& field : common_fields()) names.push_back(field.name);
       if (type.is_probe) names.push_back("proves");
       const std::string near = near_name(name, names);
-      misspelt_.insert(near);
+      told_fields_.insert(near);
       step_fault(name, "is no field of " + type.name,
                  !near.empty() ? "did you mean `" + near + "`?"
                                : "it takes " + takes + (takes.empty() ? "" : ", ") +
@@ -271,7 +278,7 @@ Json Builder::take_uses(lua_State* lua, int value) {
     if (handle == nullptr) {
       step_fault("uses",
                  lua_type(lua, -1) == LUA_TSTRING
-                     ? "names the step " + quoted(lua_tostring(lua, -1)) + ", which is not above"
+                     ? "names the step " + in_quotes(lua_tostring(lua, -1)) + ", which is not above"
                      : "holds what is no step",
                  "write names or handles of steps above");
       continue;

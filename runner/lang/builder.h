@@ -46,6 +46,8 @@ class Builder {
 
   const StepHandle* find(const std::string& name) const;
   void take_fields(lua_State* lua, const StepType& type, int table, PlannedStep& step, Json& params);
+  void check_params(const StepType& type, const Json& params);
+  void check_common(const PlannedStep& step, const StepHandle& handle);
   void take_after(lua_State* lua, int value);
   void take_when(lua_State* lua, int value, PlannedStep& step);
   Json take_uses(lua_State* lua, int value);
@@ -79,8 +81,8 @@ class Builder {
   Place step_at_;
   std::set<std::size_t> after_;  // as given
   bool after_given_ = false;
-  std::set<std::string> misspelt_;                         // fields that another name was meant for
-  std::set<std::string> uses_;                             // steps whose outputs it needs
+  std::set<std::string> told_fields_;  // whose fault is told, or that a misspelt name was meant for
+  std::set<std::string> uses_;         // steps whose outputs it needs
   std::map<std::string, std::set<std::string>> captured_;  // of a script: step -> outputs
 };
 

@@ -123,7 +123,6 @@ State::State(const Limits& limits, void* owner)
   if (lua_ == nullptr)
     throw Error(ErrorKind::transient, "cannot load the runbook", "Lua", "there is not enough memory");
   *static_cast<State**>(lua_getextraspace(lua_)) = this;
-  lua_gc(lua_, LUA_GCGEN, 0, 0);
   open_library(lua_);
   lua_sethook(lua_, &StateHooks::count, LUA_MASKCOUNT, hook_every);
 }
