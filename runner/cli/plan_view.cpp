@@ -99,7 +99,7 @@ std::string plan_text(const Plan& plan, const PlanPreview& preview) {
   out += "\n";
   for (const Problem& problem : preview.problems) out += "PROBLEM  " + problem_text(problem, 9).substr(9);
   for (const std::string& told : unknown_budgets(plan)) out += "note: " + wrapped(told, 6) + "\n";
-  out += fmt::format("{} steps: {} to do, {} done already", plan.steps.size(), changing, idle);
+  out += fmt::format("{}: {} to do, {} done already", counted(plan.steps.size(), "step"), changing, idle);
   if (open > 0) out += fmt::format(", {} told when their turn comes", open);
   out += problems == 0
              ? ". Nothing was touched.\n"

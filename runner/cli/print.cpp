@@ -48,6 +48,10 @@ std::string wrapped(const std::string& text, std::size_t indent, std::size_t wid
   return out;
 }
 
+std::string counted(std::size_t number, const std::string& thing) {
+  return std::to_string(number) + " " + thing + (number == 1 ? "" : "s");
+}
+
 void print_error(const Error& error) {
   std::fprintf(stderr, "relight: %s\n", wrapped(error.what(), 9).c_str());
   if (!error.hint.empty()) std::fprintf(stderr, "  hint: %s\n", wrapped(error.hint, 8).c_str());

@@ -11,6 +11,8 @@ namespace relight {
 // backticks is not broken.
 std::string wrapped(const std::string& text, std::size_t indent, std::size_t width = 80);
 
+std::string counted(std::size_t number, const std::string& thing);  // "1 step", "2 steps"
+
 // "relight: WHAT: ON: WHY\n  hint: HINT\n" on stderr.
 void print_error(const Error& error);
 // The same for a problem of a plan, each line indented.

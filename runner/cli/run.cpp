@@ -146,8 +146,8 @@ int command_run(const Options& options, const Program& program) {
   engine_options.preview_first = undecided(seen);
   const RunFolder folder = RunFolder::create(options.state, frozen_of(result.plan, result));
   if (!options.json)
-    std::printf("run %s of %s, %zu steps\n", folder.id().c_str(), result.plan.runbook.c_str(),
-                result.plan.steps.size());
+    std::printf("run %s of %s, %s\n", folder.id().c_str(), result.plan.runbook.c_str(),
+                counted(result.plan.steps.size(), "step").c_str());
   return go(folder, result.plan, options, program, std::move(engine_options),
             [](Engine& engine) { return engine.run(); });
 }
@@ -207,6 +207,12 @@ int command_rollback(const Options& options, const Program& program) {
     throw Error(ErrorKind::refused, "cannot roll back", folder.id(),
                 std::string("the run is ") + name_of(past.state));
   }
+  for (const std::size_t i : rollback_order(plan, past, options.to))
+    if (past.step(plan.steps[i].name).discarded)
+      throw Error(
+          ErrorKind::refused, "cannot roll back", folder.id(),
+          "what the step " + plan.steps[i].name + " kept of the time before was freed by `keep --drop`",
+          "bring the old state back by a run of its own");
   if (!options.yes) {
     std::string names;
     for (const std::size_t i : rollback_order(plan, past, options.to))

@@ -201,7 +201,8 @@ int Engine::rollback(const std::string& to) {
     throw Error(
         ErrorKind::refused, "cannot roll back", context.folder.id(),
         fmt::format("run {} of {} has changed {} since", later->run, later->user, later->target),
-        "roll that run back first: relight --state " + later->state_folder + " rollback " + later->run);
+        "roll that run back first: `relight --state " + later->state_folder + " rollback " + later->run +
+            "`");
   state_->begin();
   context.write({{"kind", "rolling_back"}, {"to", to}, {"by", "person"}});
   return state_->run_back();

@@ -16,11 +16,13 @@ namespace relight {
 
 namespace {
 
+// Sorted by time, to the millisecond: the last of them is the latest run.
 std::string new_id() {
   std::string digits;
   for (const char c : sys::show_time(sys::now()))
     if (std::isdigit(static_cast<unsigned char>(c))) digits += c;
-  return digits.substr(0, 8) + "-" + digits.substr(8, 6) + "-" + sys::random_hex(2);
+  digits += "000";  // a whole second has no fraction
+  return digits.substr(0, 8) + "-" + digits.substr(8, 6) + "-" + digits.substr(14, 3) + sys::random_hex(1);
 }
 
 void write_frozen(const std::string& folder, const Frozen& frozen) {

@@ -15,8 +15,36 @@ std::string old_mark(const Call& call) {
   return "old " + call.run() + " " + call.step();
 }
 
+// The mark of the old names behind `over` the one that it took the place of: that of an earlier run, which
+// must find it again once this one was taken back.
+constexpr std::string_view over = " over ";
+
+bool is_mark(const std::string& text, const std::string& mark) {
+  return text == mark || text.starts_with(mark + std::string(over));
+}
+
 bool bears(const std::string& path, const std::string& mark) {
-  return sys::exists(path) && sys::marker(path) == mark;
+  return sys::exists(path) && is_mark(sys::marker(path).value_or(""), mark);
+}
+
+// Of a mark "old ...", whoever's: what it took the place of. An earlier run whose own `old` stands there was
+// given up.
+std::string below(std::string text) {
+  while (text.starts_with("old ")) {
+    const std::size_t at = text.find(over);
+    text = at == std::string::npos ? "" : text.substr(at + over.size());
+  }
+  return text;
+}
+
+void mark_old(const std::string& path, const std::string& mark) {
+  const std::string before = below(sys::marker(path).value_or(""));
+  sys::set_marker(path, before.empty() ? mark : mark + std::string(over) + before);
+}
+
+void unmark_old(const std::string& path) {
+  const std::string before = below(sys::marker(path).value_or(""));
+  before.empty() ? sys::clear_marker(path) : sys::set_marker(path, before);
 }
 
 }  // namespace
@@ -43,7 +71,7 @@ std::string Switch::kept() const {
 void Switch::mark() {
   if (state() != State::nothing) return;
   // The old first: once the new bears its mark, either tree tells which it is.
-  if (sys::exists(target_)) sys::set_marker(target_, old_mark(call_));
+  if (sys::exists(target_)) mark_old(target_, old_mark(call_));
   failpoint("switch:old_marked");
   sys::set_marker(beside_, new_mark(call_));
   failpoint("switch:marked");
@@ -57,7 +85,7 @@ void Switch::commit() {
       failpoint("switch:before_commit");
       if (!sys::exists(target_)) {
         sys::rename_new(beside_, target_);
-      } else if (sys::marker(target_) == old_mark(call_)) {
+      } else if (bears(target_, old_mark(call_))) {
         sys::exchange(beside_, target_);
       } else {
         throw Error(ErrorKind::needs_person, "cannot switch to the new data", target_,
@@ -87,7 +115,7 @@ void Switch::revert() {
     failpoint("switch:reverted");
   }
   sys::sync_folder(sys::parent_of(target_));
-  if (bears(target_, old_mark(call_))) sys::clear_marker(target_);
+  if (bears(target_, old_mark(call_))) unmark_old(target_);
 }
 
 void Switch::discard() {
@@ -108,7 +136,7 @@ void Switch::drop_new() {
                 "it was replaced by something else after this run switched it",
                 "see who else writes there; the old data lies whole at " + beside_);
   sys::remove_tree(beside_);
-  if (bears(target_, old_mark(call_))) sys::clear_marker(target_);
+  if (bears(target_, old_mark(call_))) unmark_old(target_);
 }
 
 }  // namespace relight
