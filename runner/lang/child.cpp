@@ -80,38 +80,41 @@ Place place_in(const std::string& text, const std::string& runbook) {
 
 }  // namespace
 
-Json in_child(const Limits& limits, const std::string& runbook, const std::function<Json()>& work) {
+Child::Child(const Limits& limits, std::string runbook, const std::function<Json()>& work)
+    : limits_(limits), runbook_(std::move(runbook)) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) throw system_error(errno, "cannot load the runbook", runbook);
-  const pid_t child = fork();
-  if (child < 0) {
-    const int error = errno;
-    close(ends[0]);
-    close(ends[1]);
-    throw system_error(error, "cannot load the runbook", runbook);
+  if (pipe2(ends, O_CLOEXEC) != 0) throw system_error(errno, "cannot load the runbook", runbook_);
+  from_ = sys::Fd(ends[0]);
+  sys::Fd to(ends[1]);
+  pid_ = fork();
+  if (pid_ < 0) throw system_error(errno, "cannot load the runbook", runbook_);
+  if (pid_ == 0) {
+    from_ = sys::Fd();
+    be_child(to.release(), limits_, work);
   }
-  if (child == 0) {
-    close(ends[0]);
-    be_child(ends[1], limits, work);
-  }
-  close(ends[1]);
-  std::string bytes;
-  try {
-    bytes = read_all(ends[0]);
-  } catch (...) {
-    close(ends[0]);
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
-    throw;
-  }
-  close(ends[0]);
+}
+
+Child::~Child() {
+  if (pid_ < 0) return;
+  kill(pid_, SIGKILL);
+  end();
+}
+
+int Child::end() {
   int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
+  pid_ = -1;
+  return status;
+}
+
+Json Child::answer() {
+  const std::string bytes = read_all(from_.get());
+  const int status = end();
   if (!bytes.empty() && bytes[0] == time_up_tag)
     throw RunbookError(
-        {{place_in(bytes.substr(1), runbook), "",
-          "it has taken " + std::to_string(limits.cpu_seconds) + " s of processor time without an end",
+        {{place_in(bytes.substr(1), runbook_), "",
+          "it has taken " + std::to_string(limits_.cpu_seconds) + " s of processor time without an end",
           "is there a loop that never ends, or a pattern with many stars? what takes work belongs into a "
           "step",
           nullptr}});
@@ -120,7 +123,7 @@ Json in_child(const Limits& limits, const std::string& runbook, const std::funct
                                 ? std::string("it was ended by signal ") + std::to_string(WTERMSIG(status)) +
                                       " (" + strsignal(WTERMSIG(status)) + ")"
                                 : "it ended without an answer";
-    throw Error(ErrorKind::permanent, "cannot load the runbook", runbook,
+    throw Error(ErrorKind::permanent, "cannot load the runbook", runbook_,
                 "the process that evaluates it broke off: " + how,
                 "does it build texts or tables without an end?");
   }
@@ -133,6 +136,10 @@ Json in_child(const Limits& limits, const std::string& runbook, const std::funct
   }
   if (bytes[0] == error_tag) throw Error(error_kind_named(value[0]), value[1], value[2], value[3], value[4]);
   return value;
+}
+
+Json in_child(const Limits& limits, const std::string& runbook, const std::function<Json()>& work) {
+  return Child(limits, runbook, work).answer();
 }
 
 }  // namespace relight::lang

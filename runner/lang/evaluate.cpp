@@ -5,32 +5,25 @@
 #include "runner/lang/child.h"
 #include "runner/lang/evaluation.h"
 #include "runner/lang/words.h"
+#include "runner/sys/files.h"
 
 namespace relight::lang {
 
 namespace {
 
-// In the child: the whole answer, from two states that share nothing but the files' bytes. Nothing is freed:
-// the process ends when it has answered.
-Json evaluate_twice(const EvaluateRequest& request, const std::vector<const StepType*>& types) {
+// In a child: the whole answer, or for the second look the digest alone. Nothing is freed: the process ends
+// when it has answered.
+Json evaluate_once(const EvaluateRequest& request, const std::vector<const StepType*>& types, bool whole) {
   auto& sources = *new Sources(request.runbook_path, library_folder(), request.limits.file_size);
-  auto& scans = *new Scans;
-  auto& first = *new Evaluation(sources, scans, types, request.given, request.limits);
-  auto& plan = *new Plan(first.run());
-  auto& second = *new Evaluation(sources, scans, types, request.given, request.limits);
-  auto& again = *new Plan(second.run());
-  if (again.digest != plan.digest)
-    throw RunbookError({{{sources.runbook_name(), 0},
-                         "",
-                         "it gives another plan each time it is read",
-                         "this is a fault of relight: please report it, with the runbook",
-                         nullptr}});
+  auto& evaluation = *new Evaluation(sources, *new Scans, types, request.given, request.limits);
+  auto& plan = *new Plan(evaluation.run());
+  if (!whole) return plan.digest;
   Json files = Json::array();
   for (SourceFile& file : sources.all()) files.push_back({std::move(file.name), std::move(file.bytes)});
-  return {{"plan", first.plan_text()},
+  return {{"plan", evaluation.plan_text()},
           {"digest", plan.digest},
-          {"warnings", first.warnings()},
-          {"given", *first.given_inputs()},
+          {"warnings", evaluation.warnings()},
+          {"given", *evaluation.given_inputs()},
           {"sources", std::move(files)}};
 }
 
@@ -38,8 +31,17 @@ Json evaluate_twice(const EvaluateRequest& request, const std::vector<const Step
 
 Evaluated evaluate(const EvaluateRequest& request) {
   const std::vector<const StepType*> types = with_words(request.types);
-  const Json answer =
-      in_child(request.limits, request.runbook_path, [&] { return evaluate_twice(request, types); });
+  // Twice, side by side, in two processes that share nothing: what differs between them is no plan.
+  Child first(request.limits, request.runbook_path, [&] { return evaluate_once(request, types, true); });
+  Child second(request.limits, request.runbook_path, [&] { return evaluate_once(request, types, false); });
+  const Json answer = first.answer();
+  if (second.answer() != answer["digest"])
+    throw RunbookError(
+        {{{sys::name_of_path(request.runbook_path), 0},
+          "",
+          "it gives another plan each time it is read",
+          "was it changed just now? else this is a fault of relight: please report it, with the runbook",
+          nullptr}});
   Evaluated evaluated;
   evaluated.plan = plan_from_text(answer["plan"].get_ref<const std::string&>(),
                                   answer["digest"].get<std::string>(), types);
