@@ -117,20 +117,62 @@ const char* const footer =
     "    7  done, but over budget, or with an error that nobody waived\n"
     "  130  interrupted, can be resumed\n";
 
-int mistake(const CLI::App& app, const std::string& first, const CLI::ParseError& error) {
+// The names of the options that a command takes, its own and everybody's.
+std::vector<std::string> options_of(const CLI::App& app, const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* one : {&command, &app})
+    for (const CLI::Option* option : one->get_options())
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+// The first word that is written as an option and is none; empty: there is none.
+std::string unknown_option(const std::vector<std::string>& words, const std::vector<std::string>& names) {
+  for (const std::string& word : words) {
+    const std::string name = word.substr(0, word.find('='));
+    if (name == "--") break;
+    if (name.starts_with("--") && std::find(names.begin(), names.end(), name) == names.end()) return name;
+  }
+  return "";
+}
+
+// The command as typed, behind what may stand before it.
+std::string first_word(const std::vector<std::string>& words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--state")
+      ++i;
+    else if (!words[i].starts_with("-"))
+      return words[i];
+  }
+  return "";
+}
+
+int mistake(const CLI::App& app, const std::vector<std::string>& words, const CLI::ParseError& error) {
+  const std::string first = first_word(words);
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
     names.push_back(command->get_name());
   const bool is_command = std::find(names.begin(), names.end(), first) != names.end();
-  if (!first.empty() && first[0] != '-' && !is_command) {
+  if (!first.empty() && !is_command) {
     const std::string near = near_name(first, names);
     std::fprintf(
         stderr, "relight: there is no command `%s`\n  hint: %s\n", first.c_str(),
         near.empty() ? "`relight help` lists them" : ("did you mean `relight " + near + "`?").c_str());
     return 2;
   }
-  std::fprintf(stderr, "relight: %s\n  hint: `relight help%s` shows what it takes\n", error.what(),
-               is_command ? (" " + first).c_str() : "");
+  const std::string see = "`relight help" + (is_command ? " " + first : "") + "` shows what it takes";
+  std::string what = error.what(), hint = see;
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const std::vector<std::string> known = options_of(app, is_command ? *app.get_subcommand(first) : app);
+    if (const std::string unknown = unknown_option(words, known); !unknown.empty()) {
+      what = "there is no option " + unknown + (is_command ? " of `relight " + first + "`" : "");
+      if (const std::string near = near_name(unknown, known); !near.empty())
+        hint = "did you mean " + near + "?";
+    } else {
+      what = "there are more words than it takes" + what.substr(std::min(what.find(':'), what.size()));
+    }
+  }
+  std::fprintf(stderr, "relight: %s\n  hint: %s\n", what.c_str(), hint.c_str());
   return 2;
 }
 
@@ -161,7 +203,7 @@ Parsed parse_command_line(int argc, char** argv) {
     parsed.exit = 0;
     return parsed;
   } catch (const CLI::ParseError& error) {
-    parsed.exit = mistake(app, argc > 1 ? argv[1] : "", error);
+    parsed.exit = mistake(app, {argv + 1, argv + argc}, error);
     return parsed;
   }
   const auto chosen = app.get_subcommands();

@@ -24,11 +24,23 @@ namespace relight {
 
 namespace {
 
+// Before the run's folder is there nothing was started, whatever failed.
+template <class Work>
+auto nothing_started(const std::string& hint, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    throw Error(ErrorKind::refused, error.failed, error.on, error.why,
+                error.hint.empty() ? hint : error.hint);
+  }
+}
+
 lang::Given given_inputs(const Options& options) {
   lang::Given given;
   given.can_ask = at_terminal();
   if (!options.inputs_file.empty()) {
-    const std::string text = sys::read_file(options.inputs_file);
+    const std::string text =
+        nothing_started("--inputs names a JSON file", [&] { return sys::read_file(options.inputs_file); });
     Json parsed = Json::parse(text, nullptr, false);
     if (!parsed.is_object())
       throw Error(ErrorKind::refused, "cannot read the inputs", options.inputs_file,
@@ -144,7 +156,9 @@ int command_run(const Options& options, const Program& program) {
     if (!ask_yes("carry it out?")) return exit_refused;
   }
   engine_options.preview_first = undecided(seen);
-  const RunFolder folder = RunFolder::create(options.state, frozen_of(result.plan, result));
+  const RunFolder folder =
+      nothing_started("runs are kept in the state folder; --state, or RELIGHT_STATE, names another",
+                      [&] { return RunFolder::create(options.state, frozen_of(result.plan, result)); });
   if (!options.json)
     std::printf("run %s of %s, %s\n", folder.id().c_str(), result.plan.runbook.c_str(),
                 counted(result.plan.steps.size(), "step").c_str());

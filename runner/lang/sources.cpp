@@ -82,7 +82,11 @@ const SourceFile& Sources::read(const std::string& path, const std::string& name
     throw refused(kind, name, "it is not among the run's frozen files",
                   "the run's folder was changed by hand");
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) throw refused(kind, path, std::strerror(errno));
+  if (fd < 0) {
+    const int error = errno;
+    throw refused(kind, path, error == ENOENT ? "there is no such file" : std::strerror(error),
+                  error == ENOENT ? "a path is taken from the folder that relight is called in" : "");
+  }
   struct Closer {
     int fd;
     ~Closer() { close(fd); }

@@ -80,6 +80,8 @@ void PlacedFile::put(std::string_view bytes, const Access& access) {
   }
   if (const auto why = in_the_way(path_))
     throw Error(ErrorKind::refused, "cannot put a file", path_, *why, way_out);
+  if (const std::string folder = sys::parent_of(path_); sys::exists(folder) && !sys::is_folder(folder))
+    throw Error(ErrorKind::refused, "cannot put a file", path_, folder + " is not a folder", way_out);
   change.drop_new();
   make_parents(call_, path_);
   failpoint("placed_file:parents");
@@ -92,7 +94,7 @@ void PlacedFile::put(std::string_view bytes, const Access& access) {
 }
 
 void PlacedFile::undo() {
-  if (sys::exists(sys::parent_of(path_))) {
+  if (sys::is_folder(sys::parent_of(path_))) {
     Switch change(call_, path_);
     sys::remove_file(change.beside() + ".next");
     change.revert();
