@@ -19,8 +19,9 @@ const Preview& preview_of(const PlanPreview& preview, const std::string& name) {
   return it == preview.steps.end() ? none : it->second;
 }
 
-// What an undo of the step cannot bring back, in one phrase; empty: it brings back all.
-std::string lost_by_undo(const PlannedStep& step, const Preview& preview) {
+// What an undo of the step leaves, in one phrase; empty: nothing.
+std::string left_by_undo(const PlannedStep& step, const Preview& preview) {
+  if (step.type == approve_type || preview.verdict == Preview::Verdict::nothing_to_do) return "";
   if (!preview.cannot_undo.empty()) return preview.cannot_undo;
   switch (step.step_type->undo) {
     case Undo::whole:
@@ -28,13 +29,13 @@ std::string lost_by_undo(const PlannedStep& step, const Preview& preview) {
     case Undo::part:
       return step.step_type->stays;
     case Undo::none:
-      return "it cannot be undone";
+      return "all: there is no way back";
   }
   return "";
 }
 
 std::string head_of(const PlannedStep& step, const Preview& preview) {
-  if (step.type == approve_type) return "asks: " + preview.summary;
+  if (step.type == approve_type) return "asks: " + step.params->value("prompt", "");
   std::string text = preview.summary;
   if (preview.verdict == Preview::Verdict::nothing_to_do)
     text = "nothing to do" + (text.empty() ? "" : ": " + text);
@@ -66,7 +67,6 @@ std::string plan_text(const Plan& plan, const PlanPreview& preview) {
   const std::size_t digits = std::to_string(plan.steps.size()).size();
   const std::size_t indent = digits + 4 + width;
   int changing = 0, idle = 0, open = 0, problems = static_cast<int>(preview.problems.size());
-  std::string cannot_undo;
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const PlannedStep& step = plan.steps[i];
     const Preview& seen = preview_of(preview, step.name);
@@ -76,10 +76,10 @@ std::string plan_text(const Plan& plan, const PlanPreview& preview) {
     for (const std::string& kept : seen.keeps) out += pad + "keeps " + wrapped(kept, indent + 6) + "\n";
     for (const std::string& hint : seen.hints) out += pad + "note: " + wrapped(hint, indent + 6) + "\n";
     if (step.when) out += pad + "when: " + wrapped(shown(*step.when), indent + 6) + "\n";
-    if (const std::string lost = lost_by_undo(step, seen); !lost.empty() && step.type != approve_type)
-      out += pad + "undo: " + wrapped(lost, indent + 6) + "\n";
+    if (const std::string left = left_by_undo(step, seen); !left.empty())
+      out += pad + "undo leaves " + wrapped(left, indent + 12) + "\n";
     for (const Problem& problem : seen.problems) {
-      std::string text = problem_text(problem, indent);
+      const std::string text = problem_text(problem, indent);
       out += pad.substr(0, indent > 9 ? indent - 9 : 0) + "PROBLEM  " + text.substr(indent);
       ++problems;
     }
@@ -99,12 +99,13 @@ std::string plan_text(const Plan& plan, const PlanPreview& preview) {
   out += "\n";
   for (const Problem& problem : preview.problems) out += "PROBLEM  " + problem_text(problem, 9).substr(9);
   for (const std::string& told : unknown_budgets(plan)) out += "note: " + wrapped(told, 6) + "\n";
-  out += fmt::format("{}: {} to do, {} done already", counted(plan.steps.size(), "step"), changing, idle);
-  if (open > 0) out += fmt::format(", {} told when their turn comes", open);
-  out += problems == 0
-             ? ". Nothing was touched.\n"
-             : fmt::format("; {} in the way. Nothing was touched.\n",
-                           problems == 1 ? "1 problem is" : fmt::format("{} problems are", problems));
+  std::string sum =
+      fmt::format("{}: {} to do, {} done already", counted(plan.steps.size(), "step"), changing, idle);
+  if (open > 0) sum += fmt::format(", {} told when their turn comes", open);
+  if (problems > 0)
+    sum += fmt::format("; {} in the way",
+                       problems == 1 ? "1 problem is" : fmt::format("{} problems are", problems));
+  out += wrapped(sum + ". Nothing was touched.", 2) + "\n";
   return out;
 }
 

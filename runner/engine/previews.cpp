@@ -64,7 +64,22 @@ std::size_t take_previews(Attempt& attempt, const Group& group, bool full, PlanP
   }
 }
 
+// A user whom an earlier step makes is not there yet: nothing can be looked at as that user.
+bool lacks_user(const Group& group, PlanPreview& preview) {
+  try {
+    if (!group.as.empty()) sys::user_named(group.as);
+    return false;
+  } catch (const Error&) {
+    Preview later;
+    later.verdict = Preview::Verdict::cannot_yet_tell;
+    later.summary = "it runs as the user " + group.as + ", who is not there yet";
+    for (const PlannedStep* step : group.steps) preview.steps[step->name] = later;
+    return true;
+  }
+}
+
 void preview_group(sys::Keeper& keeper, Group group, const PreviewOptions& options, PlanPreview& preview) {
+  if (lacks_user(group, preview)) return;
   while (!group.steps.empty()) {
     Attempt attempt;
     spawn_worker(attempt, keeper, request_for(group, options), options.run + "/preview/1");

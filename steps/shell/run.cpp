@@ -203,7 +203,8 @@ const StepType shell_run = {
     .name = "shell.run",
     .doc =
         "Run a program by its argument vector; no shell stands in between.\n"
-        "An exit code other than 0 fails the step, for good: it is not retried. Where `creates` is there "
+        "An exit code other than 0 fails the step; it is tried again where `retry` says so. Where `creates` "
+        "is there "
         "already, or "
         "`check` exits with 0, nothing is run. Found in doubt after a crash, the step is run again where "
         "`creates` or "
@@ -281,7 +282,7 @@ const StepType shell_run = {
         },
     .in_doubt = InDoubt::ask,
     .undo = Undo::part,
-    .stays = "what `undo` does not put back; without `undo`, everything",
+    .stays = "what its `undo` does not put back",
     .drill = Drill::refused,
     .make = make_step<Run>,
 };

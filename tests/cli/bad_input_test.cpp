@@ -265,9 +265,9 @@ TEST_CASE("what the plan finds missing is told before anything is touched") {
     CHECK(flat(ran.out).find("cannot read: " + bench.file("target/none") +
                              ": No such file or directory hint: check `from`") != std::string::npos);
     CHECK(flat(ran.out).find(bench.file("target/old") + " is not a folder") != std::string::npos);
-    CHECK(
-        ran.out.find("3 steps: 3 to do, 0 done already; 2 problems are in the way. Nothing was touched.\n") !=
-        std::string::npos);
+    CHECK(flat(ran.out).find(
+              "3 steps: 3 to do, 0 done already; 2 problems are in the way. Nothing was touched.") !=
+          std::string::npos);
   }
   CHECK_FALSE(sys::exists(bench.file("state")));
   CHECK(sys::tree_digest(bench.file("target")) == before);
