@@ -43,7 +43,8 @@ int list(const Options& options) {
                     age_of(step.finished_at).c_str(), thing.value("on", "").c_str());
       }
     }
-    if (named) std::printf("  relight keep --drop %s\n", folder.id().c_str());
+    if (named && has_ended(record.state)) std::printf("  relight keep --drop %s\n", folder.id().c_str());
+    if (named && !has_ended(record.state)) std::printf("  the run needs it until it has ended\n");
   }
   if (total == 0)
     std::printf("nothing is kept\n");

@@ -245,7 +245,20 @@ int command_rollback(const Options& options, const Program& program) {
 }
 
 int command_abandon(const Options& options, const Program&) {
-  const RunFolder folder = RunFolder::find(options.state, options.run);
+  const auto found = [&]() -> std::optional<RunFolder> {
+    try {
+      return RunFolder::find(options.state, options.run);
+    } catch (const Error&) {
+      if (!abandon_lost_run(options.run)) throw;
+      return std::nullopt;
+    }
+  }();
+  if (!found) {
+    std::printf("run %s is abandoned: its folder is gone, and its targets are free now\n",
+                options.run.c_str());
+    return exit_done;
+  }
+  const RunFolder& folder = *found;
   const Abandoned abandoned = abandon_run(folder);
   std::printf("run %s is abandoned:\n  its targets are free, what it changed stays as it is\n",
               folder.id().c_str());

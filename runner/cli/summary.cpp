@@ -175,8 +175,10 @@ std::string summary_text(const RunFolder& folder, const Plan& plan, const RunRec
     case exit_waiting:
       for (const PlannedStep& step : plan.steps)
         if (record.step(step.name).state == StepRecord::State::waiting)
-          out += fmt::format("waits for the approval `{0}`: {1}\n  relight resume {2} --approve {0}\n",
-                             step.name, wrapped(step.params->value("prompt", ""), 2), id);
+          out += wrapped(fmt::format("waits for the approval `{}`: {}", step.name,
+                                     step.params->value("prompt", "")),
+                         2) +
+                 fmt::format("\n  relight resume {} --approve {}\n", id, step.name);
       break;
     case exit_interrupted:
       out += "interrupted; relight resume " + id + " goes on\n";

@@ -33,6 +33,12 @@ std::string set_aside(const RunFolder& folder, const JournalRead& read) {
   return aside;
 }
 
+void release_all(const std::string& run, bool undone) {
+  std::vector<std::string> targets;
+  for (const TargetHolder& one : Targets::of(run)) targets.push_back(one.target);
+  Targets::release(targets, run, undone);
+}
+
 }  // namespace
 
 bool has_ended(RunRecord::State state) {
@@ -43,8 +49,18 @@ bool has_ended(RunRecord::State state) {
 void finish_ending(const RunFolder& folder, RunRecord::State state) {
   const HeldRun held = hold_run(folder);
   // What was changed stays told in the marks: a rollback of an earlier run asks for it.
-  Targets::release(Targets::of(folder.id()), folder.id(), state == RunRecord::State::rolled_back);
+  release_all(folder.id(), state == RunRecord::State::rolled_back);
   seal_journal(folder.journal());
+}
+
+bool abandon_lost_run(const std::string& run) {
+  const std::vector<TargetHolder> held = Targets::of(run);
+  if (held.empty()) return false;
+  if (has_folder(held.front()))
+    throw Error(ErrorKind::refused, "cannot find the run", run, "it is kept in another state folder",
+                "`relight --state " + held.front().state_folder + " abandon " + run + "`");
+  release_all(run, false);
+  return true;
 }
 
 Abandoned abandon_run(const RunFolder& folder) {
@@ -67,7 +83,7 @@ Abandoned abandon_run(const RunFolder& folder) {
       mend_journal(folder.journal(), read);
   }
   write_end(folder, read);
-  Targets::release(Targets::of(folder.id()), folder.id(), false);
+  release_all(folder.id(), false);
   seal_journal(folder.journal());
   return done;
 }

@@ -18,6 +18,10 @@ struct Abandoned {
 // targets are free all the same).
 Abandoned abandon_run(const RunFolder& folder);
 
+// A run whose folder was removed and that owns targets still. False: there is no such run. Throws a refused
+// Error when it has a folder, in another state folder.
+bool abandon_lost_run(const std::string& run);
+
 // Of a run whose last record says that it has ended: frees what a kill just behind that record left owned.
 void finish_ending(const RunFolder& folder, RunRecord::State state);
 

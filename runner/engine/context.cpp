@@ -105,9 +105,11 @@ int Context::end(const std::string& state, int exit, const Json& verdict, bool r
   write({{"kind", "ended"}, {"state", state}, {"exit", exit}, {"verdict", verdict}});
   flush();
   if (releases) {
+    std::vector<std::string> owned = target_names;
     // An amendment may have left out a target that the run took at its start.
-    Targets::release(folder.was_amended() ? Targets::of(folder.id()) : target_names, folder.id(),
-                     state == "rolled-back");
+    if (folder.was_amended())
+      for (const TargetHolder& one : Targets::of(folder.id())) owned.push_back(one.target);
+    Targets::release(owned, folder.id(), state == "rolled-back");
     seal_journal(folder.journal());
   }
   return exit;

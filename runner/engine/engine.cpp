@@ -198,11 +198,10 @@ int Engine::run() {
 int Engine::rollback(const std::string& to) {
   Context& context = state_->context;
   if (const auto later = Targets::changed_since(context.target_names, context.folder.id()))
-    throw Error(
-        ErrorKind::refused, "cannot roll back", context.folder.id(),
-        fmt::format("run {} of {} has changed {} since", later->run, later->user, later->target),
-        "roll that run back first: `relight --state " + later->state_folder + " rollback " + later->run +
-            "`");
+    throw Error(ErrorKind::refused, "cannot roll back", context.folder.id(),
+                fmt::format("run {} of {} has changed {} since", later->run, later->user, later->target),
+                "roll that run back first: `relight --state " + later->state_folder + " rollback " +
+                    later->run + "`");
   state_->begin();
   context.write({{"kind", "rolling_back"}, {"to", to}, {"by", "person"}});
   return state_->run_back();

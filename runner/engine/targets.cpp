@@ -262,8 +262,15 @@ std::uint64_t last_change(const std::string& folder, const std::string& target) 
 
 }  // namespace
 
+bool has_folder(const TargetHolder& holder) {
+  return ::geteuid() != 0 || sys::exists(holder.state_folder + "/runs/" + holder.run);
+}
+
 std::string way_past(const TargetHolder& holder) {
   const std::string relight = "relight --state " + holder.state_folder;
+  if (!has_folder(holder))
+    return "that run's folder is gone, so it can only be given up: `" + relight + " abandon " + holder.run +
+           "`";
   return "go on with that run: `" + relight + " resume " + holder.run + "`; take it back: `" + relight +
          " rollback " + holder.run + "`; or give it up as it is: `" + relight + " abandon " + holder.run +
          "`";
@@ -350,8 +357,8 @@ std::optional<TargetHolder> Targets::changed_since(const std::vector<std::string
   return std::nullopt;
 }
 
-std::vector<std::string> Targets::of(const std::string& run, const std::string& folder) {
-  std::vector<std::string> targets;
+std::vector<TargetHolder> Targets::of(const std::string& run, const std::string& folder) {
+  std::vector<TargetHolder> targets;
   if (!is_there(folder)) return targets;
   for (const UserFolder& user : user_folders(folder))
     for (const std::string& name : names_in(user.path)) {
@@ -360,7 +367,7 @@ std::vector<std::string> Targets::of(const std::string& run, const std::string& 
       const Json mark = Json::parse(text, nullptr, false);
       if (!mark.is_object() || !mark.contains("target") || !mark["target"].is_string()) continue;
       for (const Entry& entry : entries_of(text, user.path + "/" + name))
-        if (entry.run == run) targets.push_back(mark["target"].get<std::string>());
+        if (entry.run == run) targets.push_back(holder(mark["target"].get<std::string>(), entry));
     }
   return targets;
 }

@@ -25,6 +25,9 @@ struct TargetHolder {
 // What to do about a holder that is in the way.
 std::string way_past(const TargetHolder& holder);
 
+// False: its state folder was removed, as far as this user can see.
+bool has_folder(const TargetHolder& holder);
+
 // Everything here throws a refused Error where the folder cannot be made or is not open to this user, and a
 // needs_person one for a mark that cannot be read.
 class Targets {
@@ -47,7 +50,7 @@ class Targets {
                                                    const std::string& run,
                                                    const std::string& folder = targets_folder);
   // Every target that the run owns or has changed, whatever its plan says now.
-  static std::vector<std::string> of(const std::string& run, const std::string& folder = targets_folder);
+  static std::vector<TargetHolder> of(const std::string& run, const std::string& folder = targets_folder);
   // Gives ownership up; the locks stay with this object. `undone`: the run was rolled back, so it no longer
   // counts as one that changed them. DURABLE
   static void release(const std::vector<std::string>& targets, const std::string& run, bool undone,

@@ -9,6 +9,7 @@
 #include "runner/engine/secrets.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
+#include "runner/sys/text.h"
 
 namespace relight {
 
@@ -134,6 +135,8 @@ Json apply_child(const Step& step, const Params& params, Call& call, const Child
   command.cwd = child.cwd.empty() ? "/" : child.cwd;
   command.stdin_text = child.stdin_text;
   const sys::Result result = call.run_program(std::move(command));
+  for (const std::string& line : sys::split(sys::trim(result.out), '\n'))
+    if (!line.empty()) call.log(line);
   constexpr std::size_t tail = 64u << 10;
   return step.child_done(params, result.exit_code,
                          result.out.size() > tail ? result.out.substr(result.out.size() - tail) : result.out);

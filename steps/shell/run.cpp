@@ -158,7 +158,8 @@ class Run : public Step {
   }
 
   std::optional<Child> child(const Params& params) const override {
-    if (!only_runs(params)) return std::nullopt;
+    // What relight itself starts has all its output in the step's log.
+    if (!only_runs(params) || params.flag("secret_output")) return std::nullopt;
     Child child;
     child.argv = params.list("command");
     if (params.has("env")) child.env = params.environment("env");

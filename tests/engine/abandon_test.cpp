@@ -53,7 +53,10 @@ TEST_CASE("an unfinished run owns its targets") {
     CHECK(second.relight({"plan", second.file("book.lua"), at[0], at[1]}).exit == 5);
   }
   SUBCASE("abandon gives it up") {
-    CHECK(second.relight({"abandon", run}).exit == 2);  // it has no such run
+    const Ran elsewhere = second.relight({"abandon", run});
+    CHECK(elsewhere.exit == 2);
+    CHECK(elsewhere.err.find("`relight --state " + first.file("state") + " abandon " + run + "`") !=
+          std::string::npos);
     const Ran ran = first.relight({"abandon", run});
     INFO(ran.out, ran.err);
     CHECK(ran.exit == 0);
@@ -68,6 +71,14 @@ TEST_CASE("an unfinished run owns its targets") {
     CHECK(first.read("unit") == "old");
     CHECK(second.run(book, at).exit == 1);
     CHECK(first.read("unit") == "new");
+  }
+  SUBCASE("so can a run whose folder was removed be given up") {
+    sys::remove_tree(first.file("state"));
+    const Ran ran = second.run(book, at);
+    CHECK(ran.exit == 5);
+    CHECK(flat(ran.out).find("that run's folder is gone, so it can only be given up") != std::string::npos);
+    CHECK(second.relight({"abandon", run}).exit == 0);
+    CHECK(second.run(book, at).exit == 1);
   }
   SUBCASE("a mended path frees the one that was wrong") {
     first.write("mended.lua", R"(

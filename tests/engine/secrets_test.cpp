@@ -23,7 +23,7 @@ const std::vector<std::string> secrets = {"env-Xq7!vR2#tL9$wZ4&", "file-Pm3@kD8*
 
 // Every spelling in which one of them could be seen.
 std::vector<std::string> spellings() {
-  std::vector<std::string> all;
+  std::vector<std::string> all = {"made-1234567-here"};  // the output of a program that prints secrets
   for (const std::string& secret : secrets) {
     all.push_back(secret);
     all.push_back(sys::to_hex(secret));
@@ -76,6 +76,7 @@ show("command", secret.command { input.dir / "give" })
 local out = show("input", input.given)
 shell.run "again" { command = { "/bin/echo", "was: " .. out.stdout } }
 host.file "placed" { into = input.dir / "placed", secret = input.given }
+shell.run "makes" { command = { "/bin/sh", "-c", "echo made-$((1234500 + 67))-here" }, secret_output = true }
 script "in_lua" { secrets = { s = input.given }, run = function(ctx)
   ctx.log("the secret is " .. ctx.secrets.s)
   ctx.run { "/bin/sh", "-c", "echo $S", env = { S = ctx.secrets.s } }
