@@ -18,7 +18,9 @@ namespace relight {
 namespace {
 
 std::int64_t took_ms(const StepRecord& step) {
-  return step.finished_at.empty() ? 0 : step.finished_boot_ms - step.started_boot_ms;
+  // An approval that was given beforehand has no beginning.
+  return step.finished_at.empty() || step.started_at.empty() ? 0
+                                                             : step.finished_boot_ms - step.started_boot_ms;
 }
 
 Json report_json(const RunFolder& folder, const Plan& plan, const RunRecord& record) {
