@@ -282,8 +282,8 @@ const StepType shell_run = {
             {.name = "exit", .doc = "its exit code"},
         },
     .in_doubt = InDoubt::ask,
-    .undo = Undo::part,
-    .stays = "what its `undo` does not put back",
+    .undo = Undo::whole,  // as its author says by `undo`; without one the plan says that there is no way back
+    .stays = "",
     .drill = Drill::refused,
     .make = make_step<Run>,
 };
