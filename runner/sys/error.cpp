@@ -35,9 +35,12 @@ ErrorKind error_kind_named(const std::string& name) {
 Error system_error(int error_number, std::string what, std::string on, std::string hint) {
   bool passing = false;
   switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      if (hint.empty()) hint = "make room there first";
+      break;
     case EAGAIN:
     case EINTR:
-    case ENOSPC:
     case EMFILE:
     case ENFILE:
     case ENOMEM:

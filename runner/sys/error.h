@@ -31,8 +31,8 @@ struct Error : std::exception {
 const char* name_of(ErrorKind kind);
 ErrorKind error_kind_named(const std::string& name);  // an unknown name is `permanent`
 
-// The error of a failed system call: `why` is errno's text; EAGAIN, EINTR, ENOSPC, EMFILE, ENFILE,
-// ENOMEM and the network's passing faults are transient, all else is permanent.
+// The error of a failed system call: `why` is errno's text; EAGAIN, EINTR, EMFILE, ENFILE, ENOMEM and the
+// network's passing faults are transient, all else is permanent: a full disk, too, which no retry mends.
 Error system_error(int error_number, std::string what, std::string on, std::string hint = "");
 
 }  // namespace relight

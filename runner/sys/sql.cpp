@@ -29,8 +29,10 @@ struct Clear {
 };
 using Result = std::unique_ptr<PGresult, Clear>;
 
-// Passing by themselves: connection faults, full or starting or stopping servers, deadlocks, locks held.
+// Passing by themselves: connection faults, full or starting or stopping servers, deadlocks, locks held; a
+// full disk (53100) does not.
 bool is_passing(std::string_view state) {
+  if (state == "53100") return false;
   return state.starts_with("08") || state.starts_with("53") || state.starts_with("57P0") ||
          state == "40001" || state == "40P01" || state == "55P03" || state == "55006";
 }

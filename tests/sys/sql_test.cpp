@@ -96,6 +96,16 @@ TEST_CASE("statements that are waiting for a lock are transient when they give u
   one.execute("rollback");
 }
 
+TEST_CASE("a server that is full of work may pass, one whose disk is full does not") {
+  Sql sql(server().conninfo());
+  const auto kind_of = [&](const std::string& state) {
+    return error_of([&] { sql.execute("do $$ begin raise 'full' using errcode = '" + state + "'; end $$"); })
+        .kind;
+  };
+  CHECK(kind_of("53300") == ErrorKind::transient);
+  CHECK(kind_of("53100") == ErrorKind::permanent);
+}
+
 TEST_CASE("stop and timeout cancel the query on the server, and the connection can be used again") {
   Sql sql(server().conninfo(), {{"application_name", "to be stopped"}});
   const auto begun = Clock::now();

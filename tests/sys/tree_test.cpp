@@ -89,7 +89,8 @@ TEST_CASE("a copy that fails leaves nothing") {
   } catch (const Error& error) {
     CHECK(std::string(error.what()) ==
           "cannot copy: " + from + "/large -> " + small + "/to/large: No space left on device");
-    CHECK(error.kind == ErrorKind::transient);
+    CHECK(error.kind == ErrorKind::permanent);
+    CHECK(error.hint == "make room there first");
   }
   CHECK_FALSE(exists(small + "/to"));
   REQUIRE(::umount2(small.c_str(), MNT_DETACH) == 0);

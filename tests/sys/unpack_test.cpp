@@ -308,7 +308,7 @@ TEST_CASE("a full disk is told, by the file that did not fit") {
   REQUIRE(::mount("none", bench.into.c_str(), "tmpfs", 0, "size=256k") == 0);
   const Error error = error_of([&] { unpack(bench.archive, bench.into, {}); });
   CHECK(std::string(error.what()) == "cannot unpack: " + bench.into + "/large: No space left on device");
-  CHECK(error.kind == ErrorKind::transient);
+  CHECK(error.kind == ErrorKind::permanent);
   REQUIRE(::umount2(bench.into.c_str(), MNT_DETACH) == 0);
 }
 

@@ -63,7 +63,7 @@ struct SurveyOptions {
   std::function<bool()> stop;
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;
 };
-// Throws only for what says nothing about the recovery itself (a stop, a full disk for the scratch folder).
+// Throws only for what says nothing about the recovery itself (a stop, what may pass by itself).
 Survey survey(const Wish& wish, const SurveyOptions& options);
 
 // The archive as the apply uses it: the WAL folders, then what came with the base backup, unpacked into
