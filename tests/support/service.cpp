@@ -9,6 +9,7 @@
 #include "runner/sys/process.h"
 #include "runner/sys/sockets.h"
 #include "runner/sys/text.h"
+#include "runner/sys/wait.h"
 #include "tests/support/port.h"
 
 namespace relight {
@@ -34,8 +35,13 @@ std::string strangers_on(int port) {
 }
 
 EndAtExit::~EndAtExit() {
-  if (auto text = sys::read_file_if_there(pid_file_); text && std::atoi(text->c_str()) > 1)
-    kill(-std::atoi(text->c_str()), SIGKILL);
+  const auto text = sys::read_file_if_there(pid_file_);
+  if (!text || std::atoi(text->c_str()) <= 1) return;
+  const sys::ProcessId process = sys::process_now(std::atoi(text->c_str()));
+  kill(-process.pid, SIGKILL);
+  // The next test may start a service of the same token.
+  CHECK(sys::wait_until(std::chrono::minutes(1), std::chrono::milliseconds(2), {},
+                        [&] { return !alive(process); }));
 }
 
 StandInSystemd::StandInSystemd() : path_before_(std::getenv("PATH")) {
