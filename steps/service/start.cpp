@@ -59,7 +59,7 @@ class Start : public Step {
     auto running = service->running();
     if (!call.notes().contains("before")) {
       if (!running) refuse_lacks(*service);
-      call.note("before", {{"running", running.has_value()}});
+      call.note("before", {{"running", service->meant_to_run()}});
     }
     failpoint("service.start:noted");
     if (!running) {
@@ -88,7 +88,7 @@ class Start : public Step {
     const Json& notes = call.notes();
     if (!notes.contains("before") || notes["before"]["running"] == true) return;
     auto service = service_of(params, call);
-    if (service->exists() && service->running()) service->stop(call, params.duration("within"));
+    if (service->exists() && !service->ended()) service->stop(call, params.duration("within"));
     failpoint("service.start:undone");
   }
 

@@ -26,15 +26,16 @@ class Stop : public Step {
           return preview;
         }
       auto service = service_of(params, call);
-      auto running = service->exists() ? service->running() : std::nullopt;
-      if (!running) {
+      const bool there = service->exists();
+      if (!there || service->ended()) {
         preview.verdict = Preview::Verdict::nothing_to_do;
-        preview.summary = service->name() + (service->exists() ? " does not run" : " does not exist");
-        foresee_port(params, call, running, preview);
+        preview.summary = service->name() + (there ? " does not run" : " does not exist");
+        foresee_port(params, call, std::nullopt, preview);
         return preview;
       }
+      const auto running = service->running();
       preview.summary = "stop " + service->name();
-      if (running->pid > 0) preview.summary += ", " + sys::show_process(running->pid);
+      if (running && running->pid > 0) preview.summary += ", " + sys::show_process(running->pid);
       if (!service->can_start())
         preview.cannot_undo = "that it is stopped: without `command` it is not known how it is started";
       foresee_port(params, call, running, preview);
@@ -46,10 +47,11 @@ class Stop : public Step {
 
   Json apply(const Params& params, Call& call) const override {
     auto service = service_of(params, call);
-    auto running = service->exists() ? service->running() : std::nullopt;
-    if (!call.notes().contains("before")) call.note("before", {{"running", running.has_value()}});
+    const bool there = service->exists();
+    if (!call.notes().contains("before"))
+      call.note("before", {{"running", there && service->meant_to_run()}});
     failpoint("service.stop:noted");
-    if (running) service->stop(call, params.duration("within"));
+    if (there && !service->ended()) service->stop(call, params.duration("within"));
     failpoint("service.stop:stopped");
     if (params.has("port")) wait_for_free_port(call, port_of(params, call), params.duration("within"));
     return {{"was_running", call.notes()["before"]["running"]}};
@@ -57,7 +59,7 @@ class Stop : public Step {
 
   Done check(const Params& params, Call& call, Json& outputs) const override {
     auto service = service_of(params, call);
-    if (service->exists() && service->running()) return Done::no;
+    if (service->exists() && !service->ended()) return Done::no;
     if (params.has("port") && !strangers_on(port_of(params, call), std::nullopt).empty()) return Done::no;
     const Json& notes = call.notes();
     outputs = {{"was_running", notes.contains("before") && notes["before"]["running"] == true}};

@@ -22,8 +22,6 @@ using namespace std::chrono_literals;
 
 constexpr const char* token_name = "RELIGHT_TOKEN";
 constexpr auto look_every = 20ms;
-// A service that cannot start mostly ends at once: looked at for this long where no port tells that it is up.
-constexpr auto settles_in = 300ms;
 constexpr double clock_slack = 2.0;  // seconds
 
 // When a process was started, by the clock of the host.
@@ -91,7 +89,7 @@ class OwnProcess : public Service {
       return plan_.port != 0 && !sys::listeners_on(plan_.port).empty() &&
              strangers_on(plan_.port, process).empty();
     };
-    auto wait = plan_.port != 0 ? within : std::min<std::chrono::milliseconds>(within, settles_in);
+    auto wait = plan_.port != 0 ? within : std::min(within, settles_in);
     if (!sys::wait_until(wait, look_every, {}, up) && plan_.port != 0)
       throw Error(ErrorKind::permanent, "the service does not listen", "port " + std::to_string(plan_.port),
                   "not after " + sys::show_duration(within) + ": " + said(log_size),

@@ -36,7 +36,8 @@ std::unique_ptr<Service> service_of(const Params& params, Call& call) {
       throw Error(ErrorKind::refused, "cannot tell which service is meant", params.text("unit"),
                   "`unit` and `pid_file` or `command` are given", hint);
     const std::string unit = bare(params.text("unit"));
-    if (sys::is_folder(call.place("/run/systemd/system"))) return systemd_unit(unit);
+    if (sys::is_folder(call.place("/run/systemd/system")))
+      return systemd_unit(unit, params.has("port") ? call.port(static_cast<int>(params.integer("port"))) : 0);
     if (auto cluster = cluster_of_unit(unit)) return postgres_cluster(*cluster);
     throw Error(ErrorKind::refused, "cannot drive the unit", unit, "systemd does not run on this host",
                 unit == "postgresql" ? "name the cluster: unit = \"postgresql@15-main\""
@@ -139,7 +140,7 @@ std::string token_of(const Call& call) {
 std::string service_state(const Params& params, Call& call) {
   auto service = service_of(params, call);
   if (!service->exists()) return "absent";
-  return service->running() ? "running" : "stopped";
+  return service->meant_to_run() ? "running" : "stopped";
 }
 
 std::string strangers_on(int port, const std::optional<sys::ProcessId>& service) {

@@ -23,8 +23,14 @@ class Service {
   // False: no such unit, no such cluster. What an earlier step may yet bring.
   virtual bool exists() const = 0;
 
-  // Its main process; pid 0 where it runs without one. Nothing: it does not run.
+  // Its main process, once it is up; pid 0 where it runs without one. Nothing: it is not up.
   virtual std::optional<sys::ProcessId> running() const = 0;
+
+  // starting: not up yet, but about to be without our doing; stopping: not ended yet, but about to.
+  enum class State { stopped, starting, running, stopping };
+  virtual State state() const { return running() ? State::running : State::stopped; }
+  bool ended() const { return state() == State::stopped; }
+  bool meant_to_run() const { return state() == State::starting || state() == State::running; }
 
   // What a start would lack now. In a plan each is a hint, for an earlier step may bring it; before a start
   // the first is a refused Error.
@@ -32,13 +38,17 @@ class Service {
   virtual std::vector<std::string> hints() const { return {}; }
   virtual bool can_start() const { return true; }  // false: it is known how to stop it only
 
-  // From not running to running, or throws with the end of what the service said. `token` is in its
-  // environment where relight itself starts it.
+  // From not up to up, or throws with the end of what the service said. `token` is in its environment where
+  // relight itself starts it.
   virtual void start(Call& call, const std::string& token, std::chrono::milliseconds within) = 0;
 
-  // From running to ended, with everything below it.
+  // From whatever it does to ended, with everything below it.
   virtual void stop(Call& call, std::chrono::milliseconds within) = 0;
 };
+
+// A service that cannot start mostly ends at once: it is up when it has run for this long, where no port
+// tells.
+constexpr std::chrono::milliseconds settles_in{300};
 
 // Of the parameters of service.start and service.stop; throws a refused Error where they name none.
 std::unique_ptr<Service> service_of(const Params& params, Call& call);

@@ -3,26 +3,52 @@
 #include <cstdlib>
 #include <map>
 
+#include "runner/sys/sockets.h"
 #include "runner/sys/text.h"
+#include "runner/sys/wait.h"
 
 namespace relight {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+using Properties = std::map<std::string, std::string>;
+
+constexpr std::chrono::milliseconds look_every{20};
+
+Service::State state_of(Properties& unit) {
+  const std::string& state = unit["ActiveState"];
+  if (state == "active" || state == "reloading") return Service::State::running;
+  if (state == "activating") return Service::State::starting;  // or waiting to be restarted
+  if (state == "deactivating") return Service::State::stopping;
+  return Service::State::stopped;
+}
+
+sys::ProcessId main_process(Properties& unit) {
+  const int pid = std::atoi(unit["MainPID"].c_str());
+  return pid > 0 ? sys::process_now(pid) : sys::ProcessId{0, "0"};
+}
+
 class SystemdUnit : public Service {
  public:
-  explicit SystemdUnit(std::string unit) : unit_(std::move(unit)) {}
+  SystemdUnit(std::string unit, int port) : unit_(std::move(unit)), port_(port) {}
 
   std::string name() const override { return "unit " + unit_; }
 
-  bool exists() const override { return show().at("LoadState") != "not-found"; }
+  // A unit whose file is gone may run on.
+  bool exists() const override {
+    auto unit = show();
+    return unit["LoadState"] != "not-found" || state_of(unit) != State::stopped;
+  }
+
+  State state() const override {
+    auto unit = show();
+    return state_of(unit);
+  }
 
   std::optional<sys::ProcessId> running() const override {
     auto unit = show();
-    const std::string& state = unit["ActiveState"];
-    if (state != "active" && state != "reloading" && state != "activating" && state != "deactivating")
-      return std::nullopt;
-    const int pid = std::atoi(unit["MainPID"].c_str());
-    return pid > 0 ? sys::process_now(pid) : sys::ProcessId{};
+    if (state_of(unit) != State::running) return std::nullopt;
+    return main_process(unit);
   }
 
   std::vector<Problem> lacks() const override {
@@ -42,20 +68,31 @@ class SystemdUnit : public Service {
   }
 
   void start(Call& call, const std::string&, std::chrono::milliseconds within) override {
+    const auto until = Clock::now() + within;
+    const std::chrono::duration<double> since = std::chrono::system_clock::now().time_since_epoch();
     reload_if_needed(call);
     if (show()["ActiveState"] == "failed") systemctl(call, {"reset-failed", unit_}, within);
-    sys::Result result = systemctl(call, {"start", unit_}, within);
-    if (result.ok() && running()) return;
-    std::string why = result.timed_out ? "not up after " + sys::show_duration(within)
-                                       : "systemctl exited with " + std::to_string(result.exit_code);
-    if (std::string journal = journal_end(call); !journal.empty())
+    const sys::Result result = systemctl(call, {"start", unit_}, within);
+    if (result.ok() && comes_up(call, until)) return;
+    std::string why;
+    if (!result.ok() && !result.timed_out) {
+      why = "systemctl exited with " + std::to_string(result.exit_code);
+      if (!result.err_tail.empty()) why += ": " + sys::split(result.err_tail, '\n')[0];
+    } else {
+      const State now = state();
+      why = now == State::stopped   ? "it ended at once"
+            : now == State::running ? "it does not listen on port " + std::to_string(port_) + " after "
+                                    : "not up after ";
+      if (now != State::stopped) why += sys::show_duration(within);
+    }
+    if (std::string journal = journal_end(call, since); !journal.empty())
       why += "; its journal ends with: " + journal;
     throw Error(ErrorKind::permanent, "cannot start", name(), why, "systemctl status " + unit_);
   }
 
   void stop(Call& call, std::chrono::milliseconds within) override {
-    sys::Result result = systemctl(call, {"stop", unit_}, within);
-    if (result.ok() && !running()) return;
+    const sys::Result result = systemctl(call, {"stop", unit_}, within);
+    if (result.ok() && ended()) return;
     throw Error(ErrorKind::permanent, "cannot stop", name(),
                 result.timed_out ? "it still runs after " + sys::show_duration(within)
                                  : "systemctl exited with " + std::to_string(result.exit_code) + ": " +
@@ -64,6 +101,35 @@ class SystemdUnit : public Service {
   }
 
  private:
+  // To systemd a unit of type simple is up as soon as its process is there. One that ends again and is
+  // restarted by systemd may come up yet.
+  bool comes_up(Call& call, Clock::time_point until) const {
+    sys::ProcessId process;
+    Clock::time_point since;
+    bool up = false;
+    auto look = [&] {
+      call.stop_here_if_wanted();
+      auto unit = show();
+      if (state_of(unit) == State::stopped) return true;
+      if (state_of(unit) != State::running) {
+        process = {};
+        return false;
+      }
+      if (const auto now = main_process(unit); to_text(now) != to_text(process)) {
+        process = now;
+        since = Clock::now();
+      }
+      up = port_ == 0 ? Clock::now() - since >= settles_in : listens(process);
+      return up;
+    };
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now());
+    return sys::wait_until(left, look_every, {}, look) && up;
+  }
+
+  bool listens(const sys::ProcessId& process) const {
+    return !sys::listeners_on(port_).empty() && (process.pid == 0 || strangers_on(port_, process).empty());
+  }
+
   // Unit files may have been written by an earlier step since systemd last read them.
   void reload_if_needed(Call& call) const {
     auto unit = show();
@@ -71,12 +137,12 @@ class SystemdUnit : public Service {
       systemctl(call, {"daemon-reload"}, std::chrono::minutes(1));
   }
 
-  std::map<std::string, std::string> show() const {
+  Properties show() const {
     sys::Command command;
     command.argv = {"systemctl",  "show",
                     "--no-pager", unit_,
                     "--property", "LoadState,ActiveState,MainPID,UnitFileState,NeedDaemonReload"};
-    std::map<std::string, std::string> properties = {{"LoadState", "not-found"}};
+    Properties properties = {{"LoadState", "not-found"}};
     for (const std::string& line : sys::split(sys::output_of(command, "cannot ask systemd"), '\n'))
       if (std::size_t equals = line.find('='); equals != std::string::npos)
         properties[line.substr(0, equals)] = line.substr(equals + 1);
@@ -92,21 +158,32 @@ class SystemdUnit : public Service {
     return call.run_program(std::move(command));
   }
 
-  std::string journal_end(Call& call) const {
+  // The end of what the journal has of the unit since then, in seconds since 1970.
+  std::string journal_end(Call& call, std::chrono::duration<double> since) const {
     if (sys::find_program("journalctl").empty()) return "";
     sys::Command command;
-    command.argv = {"journalctl", "--no-pager", "--quiet", "-n", "10", "-o", "cat", "-u", unit_};
     command.timeout = std::chrono::seconds(10);
-    return sys::trim(call.run_program(std::move(command)).out);
+    command.argv = {"journalctl", "--sync"};  // what a process said last may not have been taken in yet
+    call.run_program(command);
+    // Not with -n: together with --since it would be the first lines.
+    command.argv = {"journalctl", "--no-pager", "--quiet",
+                    "-o",         "cat",        "-u",
+                    unit_,        "--since",    "@" + std::to_string(since.count())};
+    command.capture_tail = true;
+    command.capture_limit = 1500;
+    std::string text = call.run_program(std::move(command)).out;
+    if (text.size() == 1500) text.erase(0, text.find('\n') + 1);
+    return sys::mend_utf8(sys::trim(text));
   }
 
   std::string unit_;
+  int port_;
 };
 
 }  // namespace
 
-std::unique_ptr<Service> systemd_unit(std::string unit) {
-  return std::make_unique<SystemdUnit>(std::move(unit));
+std::unique_ptr<Service> systemd_unit(std::string unit, int port) {
+  return std::make_unique<SystemdUnit>(std::move(unit), port);
 }
 
 }  // namespace relight

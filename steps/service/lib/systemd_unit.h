@@ -4,6 +4,7 @@
 
 namespace relight {
 
-std::unique_ptr<Service> systemd_unit(std::string unit);
+// `port`: it is up when it listens there; 0: when systemd says so, and goes on saying so for a moment.
+std::unique_ptr<Service> systemd_unit(std::string unit, int port);
 
 }  // namespace relight
