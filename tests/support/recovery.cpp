@@ -128,13 +128,13 @@ Outcome as_postgres(const std::function<Json()>& act, const std::string& killed_
   return outcome;
 }
 
-Attempt::Attempt(const Json& params, const std::string& run) : folder_(in_memory()), run_(run) {
+RecoverAttempt::RecoverAttempt(const Json& params, const std::string& run) : folder_(in_memory()), run_(run) {
   Json all = params;
   if (!all.contains("data")) all["data"] = data();
   params_ = all.dump();
   give_to_postgres(folder());
 }
-Attempt::~Attempt() = default;
+RecoverAttempt::~RecoverAttempt() = default;
 
 namespace {
 
@@ -154,8 +154,8 @@ class RecoverCall : public DurableCall {
 
 }  // namespace
 
-Outcome Attempt::call(const std::function<Json(const Step&, const Params&, Call&)>& act,
-                      const std::string& killed_at, bool preview_only, bool full) const {
+Outcome RecoverAttempt::call(const std::function<Json(const Step&, const Params&, Call&)>& act,
+                             const std::string& killed_at, bool preview_only, bool full) const {
   return as_postgres(
       [&] {
         const StepType& type = type_named("postgres.recover");
@@ -168,7 +168,7 @@ Outcome Attempt::call(const std::function<Json(const Step&, const Params&, Call&
       killed_at);
 }
 
-Outcome Attempt::preview(bool full) const {
+Outcome RecoverAttempt::preview(bool full) const {
   return call(
       [](const Step& step, const Params& params, Call& call) {
         const Preview preview = step.preview(params, call);
@@ -188,12 +188,12 @@ Outcome Attempt::preview(bool full) const {
       "", true, full);
 }
 
-Outcome Attempt::apply(const std::string& killed_at) const {
+Outcome RecoverAttempt::apply(const std::string& killed_at) const {
   return call([](const Step& step, const Params& params, Call& call) { return step.apply(params, call); },
               killed_at);
 }
 
-Outcome Attempt::undo(const std::string& killed_at) const {
+Outcome RecoverAttempt::undo(const std::string& killed_at) const {
   return call(
       [](const Step& step, const Params& params, Call& call) {
         step.undo(params, call, nullptr);
@@ -202,7 +202,7 @@ Outcome Attempt::undo(const std::string& killed_at) const {
       killed_at);
 }
 
-Outcome Attempt::discard() const {
+Outcome RecoverAttempt::discard() const {
   return call(
       [](const Step& step, const Params& params, Call& call) {
         step.discard(params, call, nullptr);
@@ -211,13 +211,13 @@ Outcome Attempt::discard() const {
       "");
 }
 
-Outcome Attempt::kept() const {
+Outcome RecoverAttempt::kept() const {
   return call(
       [](const Step& step, const Params& params, Call& call) { return step.kept(params, call, nullptr); },
       "");
 }
 
-Outcome Attempt::check() const {
+Outcome RecoverAttempt::check() const {
   return call(
       [](const Step& step, const Params& params, Call& call) {
         Json outputs;
@@ -226,7 +226,7 @@ Outcome Attempt::check() const {
       "");
 }
 
-std::string Attempt::digest() const {
+std::string RecoverAttempt::digest() const {
   const Outcome told = call(
       [](const Step& step, const Params& params, Call& call) { return step.state_digest(params, call); }, "");
   REQUIRE(told.error == "");

@@ -35,11 +35,11 @@ Outcome as_postgres(const std::function<Json()>& act, const std::string& killed_
 
 // A step with its parameters and its notes, which outlive a kill. The folder is the user postgres' own, for
 // targets.
-class Attempt {
+class RecoverAttempt {
  public:
   // The field `data` is put in where `params` has none: folder() + "/data".
-  explicit Attempt(const Json& params, const std::string& run = "20261121-102600-test");
-  ~Attempt();
+  explicit RecoverAttempt(const Json& params, const std::string& run = "20261121-102600-test");
+  ~RecoverAttempt();
 
   std::string folder() const { return folder_.path(); }
   std::string data() const { return folder() + "/data"; }

@@ -122,7 +122,7 @@ const char* const after_commit[] = {"switch:committed", "postgres.recover:commit
 TEST_CASE("killed at every phase, one after the other, it ends as if it had never been") {
   const std::string fast = sys::tree_digest(bench().live_fast), slow = sys::tree_digest(bench().live_slow);
   const Target target, untroubled;
-  const Attempt attempt(target.wanted()), never_killed(untroubled.wanted());
+  const RecoverAttempt attempt(target.wanted()), never_killed(untroubled.wanted());
   const std::string old = attempt.digest();
   REQUIRE(never_killed.apply().error == "");
   for (const char* phase : before_commit) {
@@ -172,7 +172,7 @@ TEST_CASE(
   const Target target;
   Json params = target.wanted();
   params["wal"] = {wal};
-  const Attempt attempt(params);
+  const RecoverAttempt attempt(params);
   REQUIRE(attempt.apply("postgres.recover:unpacked").killed);
   std::string last;
   for (const auto& entry : std::filesystem::directory_iterator(wal))
@@ -200,7 +200,7 @@ TEST_CASE("a half recovery is undone from any phase") {
                             "postgres.recover:tidied", "switch:marked", "postgres.recover:committed"}) {
     CAPTURE(phase);
     const Target target;
-    const Attempt attempt(target.wanted());
+    const RecoverAttempt attempt(target.wanted());
     REQUIRE(attempt.apply(phase).killed);
     REQUIRE(attempt.undo().error == "");
     target.as_it_was();

@@ -41,7 +41,7 @@ TEST_CASE("a plain base backup with a tablespace goes into new folders, and what
 
   Json params = wanted(source);
   params["base"] = spaces.path() + "/base";
-  const Attempt attempt(params);
+  const RecoverAttempt attempt(params);
   const Outcome plan = attempt.preview(true);
   REQUIRE(plan.error == "");
   CHECK(plan.value["problems"] == Json::array());
@@ -59,7 +59,7 @@ TEST_CASE("a plain base backup with a tablespace goes into new folders, and what
   std::filesystem::create_symlink("/etc", spaces.path() + "/base/pg_stat_tmp/out");
   params["data"] = spaces.path() + "/second";
   params["tablespaces"] = {{copied, spaces.path() + "/second-space"}};
-  const Attempt linked(params);
+  const RecoverAttempt linked(params);
   CHECK(linked.preview().value["problems"].dump().find("the base backup holds a link: pg_stat_tmp/out") !=
         std::string::npos);
   CHECK(linked.apply().error.find("the base backup holds a link") == 0);
@@ -71,7 +71,7 @@ TEST_CASE("compressed tars, and a single tar of a plain backup") {
   source.insert(1);
   source.server.archive_now();
   source.server.stop();
-  const Attempt packed(wanted(source));
+  const RecoverAttempt packed(wanted(source));
   const Outcome plan = packed.preview();
   CHECK(plan.value["problems"] == Json::array());
   CHECK(plan.value["hints"].dump().find("base.tar.zst is compressed") != std::string::npos);
@@ -82,7 +82,7 @@ TEST_CASE("compressed tars, and a single tar of a plain backup") {
   run("cd " + source.server.folder() + " && tar czf single.tar.gz plain");
   Json params = wanted(source);
   params["base"] = source.server.folder() + "/single.tar.gz";
-  const Attempt single(params);
+  const RecoverAttempt single(params);
   const Outcome single_plan = single.preview();
   CHECK(single_plan.value["problems"] == Json::array());
   REQUIRE(single.apply().error == "");
@@ -92,7 +92,7 @@ TEST_CASE("compressed tars, and a single tar of a plain backup") {
 TEST_CASE("a backup that brought its own WAL needs no archive") {
   Source source;
   const Json params = {{"base", source.base}};
-  const Attempt attempt(params);
+  const RecoverAttempt attempt(params);
   REQUIRE(attempt.preview().value["problems"] == Json::array());
   REQUIRE(attempt.apply().error == "");
   CHECK(rows_of(attempt.data()) == "none");
@@ -115,7 +115,7 @@ TEST_CASE(
   source.insert(1);
   source.server.archive_now();
   source.server.stop();
-  const Attempt attempt(wanted(source));
+  const RecoverAttempt attempt(wanted(source));
   REQUIRE(attempt.apply().error == "");
   CHECK(rows_of(attempt.data()) == "1");
   const std::string settings = sys::read_file(attempt.data() + "/postgresql.auto.conf");
@@ -129,7 +129,7 @@ TEST_CASE("a second recovery follows the timeline that the first one began, and 
   source.server.archive_now();
   source.server.stop();
   Json params = wanted(source);
-  const Attempt first(params);
+  const RecoverAttempt first(params);
   const Outcome one = first.apply();
   REQUIRE(one.error == "");
   CHECK(one.value["timeline"] == 2);
@@ -147,7 +147,7 @@ TEST_CASE("a second recovery follows the timeline that the first one began, and 
   run(pg_ctl + " -m fast stop");
   CHECK(sys::exists(source.server.archive_folder() + "/00000002.history"));
 
-  const Attempt second(params, "20261121-112600-next");
+  const RecoverAttempt second(params, "20261121-112600-next");
   const Outcome plan = second.preview();
   REQUIRE(plan.value["problems"] == Json::array());
   CHECK(plan.value["summary"].get<std::string>().find("on timeline 2") != std::string::npos);
@@ -158,13 +158,13 @@ TEST_CASE("a second recovery follows the timeline that the first one began, and 
 
   // The old timeline can still be asked for, and what is on it alone.
   params["timeline"] = 1;
-  const Attempt old(params, "20261121-122600-old");
+  const RecoverAttempt old(params, "20261121-122600-old");
   const Outcome three = old.apply();
   REQUIRE(three.error == "");
   CHECK(three.value["timeline"] == 3);
   CHECK(rows_of(old.data()) == "1");
   params["timeline"] = 7;
-  CHECK(Attempt(params).preview().value["problems"][0] ==
+  CHECK(RecoverAttempt(params).preview().value["problems"][0] ==
         "the timeline is not in the archive: 00000007.history: there is no such file");
 }
 
@@ -172,7 +172,7 @@ TEST_CASE("a database that is not there is found before the switch") {
   Source source;
   Json params = wanted(source);
   params["database"] = "nosuch";
-  const Attempt attempt(params);
+  const RecoverAttempt attempt(params);
   const Outcome failed = attempt.apply();
   CHECK(failed.error == "the recovered cluster has no such database: nosuch: it has postgres, template1");
   CHECK_FALSE(sys::exists(attempt.data()));

@@ -97,7 +97,7 @@ TEST_CASE("a cluster comes back to each kind of moment") {
   };
   for (const auto& moment : moments) {
     CAPTURE(moment.to);
-    const Attempt attempt(life().wanted(moment.to));
+    const RecoverAttempt attempt(life().wanted(moment.to));
     const Outcome plan = attempt.preview();
     REQUIRE(plan.error == "");
     CHECK(plan.value["verdict"] == "would_change");
@@ -122,7 +122,7 @@ TEST_CASE("what was lost is counted from the last commit") {
   Json params = life().wanted(life().before_delete);
   params["lost_at"] = life().before_delete;
   params["port"] = 6543;
-  const Attempt attempt(params);
+  const RecoverAttempt attempt(params);
   const Outcome done = attempt.apply();
   REQUIRE(done.error == "");
   CHECK(done.value["rpo_seconds"].get<double>() >= 0);
@@ -139,7 +139,7 @@ TEST_CASE("what was lost is counted from the last commit") {
 
 TEST_CASE("a moment outside of what can be recovered is refused with the window") {
   const auto refused = [](const std::string& to) {
-    const Outcome plan = Attempt(life().wanted(to)).preview();
+    const Outcome plan = RecoverAttempt(life().wanted(to)).preview();
     REQUIRE(plan.error == "");
     REQUIRE(plan.value["problems"].size() == 1);
     return plan.value["problems"][0].get<std::string>() + " | " + plan.value["mends"][0].get<std::string>();
@@ -160,7 +160,7 @@ TEST_CASE("a damaged segment is found by the plan, and does not hinder an earlie
   // In the last record of the last segment but one... of row 10.
   const std::string segment = archive.path + "/" + life().last_segment;
   flip_byte(segment, 60);
-  const Attempt attempt(archive.wanted());
+  const RecoverAttempt attempt(archive.wanted());
   const Outcome plan = attempt.preview();
   REQUIRE(plan.error == "");
   REQUIRE(plan.value["problems"].size() == 1);
@@ -173,16 +173,16 @@ TEST_CASE("a damaged segment is found by the plan, and does not hinder an earlie
 
   const std::size_t from = mend.find("lsn:");
   REQUIRE(from != std::string::npos);
-  const Attempt shorter(archive.wanted(mend.substr(from, mend.find('"', from) - from)));
+  const RecoverAttempt shorter(archive.wanted(mend.substr(from, mend.find('"', from) - from)));
   REQUIRE(shorter.apply().error == "");
   CHECK(rows_of(shorter.data()) == "9");
-  const Attempt earlier(archive.wanted(life().before_delete));
+  const RecoverAttempt earlier(archive.wanted(life().before_delete));
   CHECK(earlier.preview().value["problems"] == Json::array());
 }
 
 TEST_CASE("a missing, a short and a foreign segment are told by name") {
   const auto problem_of = [](const Archive& archive) {
-    const Outcome plan = Attempt(archive.wanted()).preview();
+    const Outcome plan = RecoverAttempt(archive.wanted()).preview();
     REQUIRE(plan.error == "");
     REQUIRE(plan.value["problems"].size() == 1);
     return plan.value["problems"][0].get<std::string>();
@@ -198,7 +198,7 @@ TEST_CASE("a missing, a short and a foreign segment are told by name") {
         "a WAL segment is damaged: " + name + ": it is of another cluster: system identifier ");
   Json nowhere = life().wanted();
   nowhere["wal"] = {"/nowhere/wal"};
-  const Outcome plan = Attempt(nowhere).preview();
+  const Outcome plan = RecoverAttempt(nowhere).preview();
   holds(plan.value["problems"][0], "cannot read the WAL archive: /nowhere/wal: nothing is there");
 }
 
@@ -206,13 +206,13 @@ TEST_CASE("segments may be compressed") {
   const Archive archive;
   run("cd " + archive.path + " && gzip 0*[0-9A-F]");
   CHECK(sys::exists(archive.path + "/" + life().last_segment + ".gz"));
-  const Attempt attempt(archive.wanted());
+  const RecoverAttempt attempt(archive.wanted());
   const Outcome plan = attempt.preview();
   REQUIRE(plan.value["problems"] == Json::array());
   REQUIRE(attempt.apply().error == "");
   CHECK(rows_of(attempt.data()) == "9 10");
   flip_byte(archive.path + "/" + life().last_segment + ".gz", 200);
-  const Outcome spoilt = Attempt(archive.wanted()).preview();
+  const Outcome spoilt = RecoverAttempt(archive.wanted()).preview();
   REQUIRE(spoilt.value["problems"].size() == 1);
   holds(spoilt.value["problems"][0], "a WAL segment is damaged: " + life().last_segment);
 }
@@ -225,7 +225,7 @@ TEST_CASE("a flipped byte in the base backup is found while it is unpacked, and 
   give_to_postgres(folder.path());
   Json params = life().wanted();
   params["base"] = base;
-  const Attempt attempt(params);
+  const RecoverAttempt attempt(params);
   CHECK(attempt.preview().value["problems"] == Json::array());
   const Outcome full = attempt.preview(true);
   REQUIRE(full.value["problems"].size() == 1);
@@ -249,7 +249,7 @@ TEST_CASE("what lies at the target decides") {
   const auto with = [](bool replace, const std::function<void(const std::string&)>& prepare) {
     Json params = life().wanted();
     params["replace"] = replace;
-    auto attempt = std::make_unique<Attempt>(params);
+    auto attempt = std::make_unique<RecoverAttempt>(params);
     prepare(attempt->data());
     give_to_postgres(attempt->folder());
     return attempt;
@@ -318,7 +318,7 @@ TEST_CASE("what this host has not yet is told, and what its user may not read") 
   give_to_postgres(folder.path());
   Json params = life().wanted();
   params["base"] = base;
-  const Attempt attempt(params);
+  const RecoverAttempt attempt(params);
   const Outcome plan = attempt.preview();
   CHECK(plan.value["verdict"] == "cannot_yet_tell");
   CHECK(plan.value["problems"] == Json::array());
@@ -326,7 +326,7 @@ TEST_CASE("what this host has not yet is told, and what its user may not read") 
         "PostgreSQL 19 is not installed: the WAL is checked when it is; install the package postgresql-19");
   holds(attempt.apply().error, "PostgreSQL 19 is not installed");
   params["version"] = 15;
-  holds(Attempt(params).preview().value["problems"][0], "the base backup is of another version");
+  holds(RecoverAttempt(params).preview().value["problems"][0], "the base backup is of another version");
 
   REQUIRE(chmod(folder.path().c_str(), 0700) == 0);
   REQUIRE(chown(folder.path().c_str(), 0, 0) == 0);
@@ -340,7 +340,7 @@ TEST_CASE("a running server is not exchanged under its feet") {
   Json params = life().wanted();
   params["replace"] = true;
   params["data"] = other.server.data();
-  const Attempt attempt(params);
+  const RecoverAttempt attempt(params);
   const Outcome plan = attempt.preview();
   CHECK(plan.value["verdict"] == "cannot_yet_tell");
   holds(plan.value["hints"].dump(), "stop it in a step before this one, with service.stop");
