@@ -6,6 +6,7 @@
 
 #include "runner/cli/print.h"
 #include "runner/engine/verdict.h"
+#include "runner/engine/worker.h"
 #include "runner/step/value.h"
 #include "runner/sys/text.h"
 

@@ -85,14 +85,13 @@ std::map<std::string, std::string> asked_secrets(const Plan& plan) {
   return asked;
 }
 
-PlanPreview preview(const Plan& plan, const Options& options, const Program& program, bool check_secrets,
-                    const std::map<std::string, std::string>& asked, const std::string& run = "plan") {
+PlanPreview preview(const Plan& plan, const Options& options, bool check_secrets,
+                    const std::map<std::string, std::string>& asked) {
   PreviewOptions how;
-  how.run = run;
   how.full = options.full;
   how.check_secrets = check_secrets;
   how.asked = asked;
-  return preview_plan(plan, program.types, program.hooks, how);
+  return preview_plan(plan, how);
 }
 
 int go(RunFolder folder, const Plan& plan, const Options& options, const Program& program,
@@ -126,7 +125,7 @@ int command_plan(const Options& options, const Program& program) {
   const lang::Evaluated result = evaluated(options.runbook, given_inputs(options), program);
   std::map<std::string, std::string> asked;
   if (options.check_secrets) asked = asked_secrets(result.plan);
-  const PlanPreview seen = preview(result.plan, options, program, options.check_secrets, asked);
+  const PlanPreview seen = preview(result.plan, options, options.check_secrets, asked);
   if (options.json)
     std::printf("%s\n", plan_json(result.plan, seen).dump().c_str());
   else
@@ -139,7 +138,7 @@ int command_run(const Options& options, const Program& program) {
   must_have(result.plan, "--approve", options.approvals);
   EngineOptions engine_options;
   engine_options.asked = asked_secrets(result.plan);
-  const PlanPreview seen = preview(result.plan, options, program, true, engine_options.asked);
+  const PlanPreview seen = preview(result.plan, options, true, engine_options.asked);
   if (seen.refused()) {
     std::fputs(options.json ? (plan_json(result.plan, seen).dump() + "\n").c_str()
                             : plan_text(result.plan, seen).c_str(),

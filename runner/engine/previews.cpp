@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "runner/engine/attempt.h"
+#include "runner/engine/preview_worker.h"
 #include "runner/engine/targets.h"
+#include "runner/engine/worker.h"
 #include "runner/step/value.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
@@ -15,57 +18,74 @@ namespace relight {
 
 namespace {
 
-constexpr std::chrono::minutes patience{10};
-
 // The steps that one worker previews: those of one user, in plan order.
 struct Group {
   std::string as;
-  std::vector<const PlannedStep*> steps;
+  std::vector<std::size_t> steps;  // in the plan
 };
 
-Json request_for(const Group& group, const PreviewOptions& options) {
-  Json steps = Json::array();
-  for (const PlannedStep* step : group.steps)
-    steps.push_back({{"step", step->name}, {"type", step->type}, {"params", *step->params}});
-  return {{"op", "preview"},          {"run", options.run},     {"full", options.full},
-          {"as", group.as},           {"asked", options.asked}, {"check_secrets", options.check_secrets},
-          {"steps", std::move(steps)}};
-}
+// What previews a plan with one keeper.
+class Previewing {
+ public:
+  Previewing(const Plan& plan, const PreviewOptions& options, PlanPreview& preview)
+      : plan_(plan),
+        options_(options),
+        preview_(preview),
+        keeper_(sys::Keeper::start(
+            [this](int socket) { return serve_previews(socket, plan_, options_, mark_); }, {})) {}
 
-// Takes the previews of a group as they come. Returns how many came before the worker ended or was silent for
-// too long.
-std::size_t take_previews(Attempt& attempt, const Group& group, bool full, PlanPreview& preview,
-                          std::string& why) {
-  std::size_t got = 0;
-  for (;;) {
-    pollfd watched{attempt.channel->fd(), POLLIN, 0};
-    const int limit = full ? -1 : static_cast<int>(std::chrono::milliseconds(patience).count());
-    if (poll(&watched, 1, limit) == 0) {
-      why = "it did not end in " + sys::show_duration(patience);
-      return got;
-    }
-    Json message;
-    while (attempt.channel->take(message)) {
-      if (message.contains("preview")) {
-        preview.steps[group.steps[message["preview"][0].get<std::size_t>()]->name] =
-            preview_from_json(message["preview"][1]);
-        ++got;
-      } else if (message.contains("error")) {
-        const Error error = error_from_json(message["error"]);
-        why = error.what();
-      } else if (message.contains("result")) {
-        return got;
-      }
-    }
-    if (attempt.channel->closed()) {
-      if (why.empty()) why = "its process broke off";
-      return got;
+  void preview(Group group) {
+    while (!group.steps.empty()) {
+      mark_.set(group.steps.front());
+      Attempt attempt;
+      spawn_worker(attempt, keeper_, {{"as", group.as}, {"steps", group.steps}}, options_.run + "/preview/1");
+      const std::string why = take_previews(attempt);
+      if (!why.empty()) keeper_.end(attempt.id, std::chrono::seconds(1));
+      // What was made and not yet sent is made again.
+      std::erase_if(group.steps, [this](std::size_t step) { return has(step); });
+      if (group.steps.empty()) return;
+      const std::size_t at = has(mark_.step()) ? group.steps.front() : mark_.step();
+      Preview failed;
+      failed.verdict = Preview::Verdict::cannot_yet_tell;
+      failed.summary = "the preview could not be made: " + why;
+      preview_.steps[plan_.steps[at].name] = failed;
+      std::erase(group.steps, at);
     }
   }
-}
+
+ private:
+  bool has(std::size_t step) const { return preview_.steps.count(plan_.steps[step].name) > 0; }
+
+  // Takes the previews as they come. Returns why the worker ended before all were made; empty: all were.
+  std::string take_previews(Attempt& attempt) {
+    std::string why;
+    const int limit = options_.full ? -1 : static_cast<int>(options_.patience.count());
+    for (;;) {
+      pollfd watched{attempt.channel->fd(), POLLIN, 0};
+      if (poll(&watched, 1, limit) == 0) return "it did not end in " + sys::show_duration(options_.patience);
+      Json message;
+      while (attempt.channel->take(message)) {
+        if (message.contains("previews"))
+          for (const Json& made : message["previews"])
+            preview_.steps[plan_.steps.at(made[0].get<std::size_t>()).name] = preview_from_json(made[1]);
+        else if (message.contains("error"))
+          why = error_from_json(message["error"]).what();
+        else if (message.contains("result"))
+          return "";
+      }
+      if (attempt.channel->closed()) return why.empty() ? "its process broke off" : why;
+    }
+  }
+
+  const Plan& plan_;
+  const PreviewOptions& options_;
+  PlanPreview& preview_;
+  PreviewMark mark_;
+  sys::Keeper keeper_;
+};
 
 // A user whom an earlier step makes is not there yet: nothing can be looked at as that user.
-bool lacks_user(const Group& group, PlanPreview& preview) {
+bool lacks_user(const Group& group, const Plan& plan, PlanPreview& preview) {
   try {
     if (!group.as.empty()) sys::user_named(group.as);
     return false;
@@ -73,25 +93,8 @@ bool lacks_user(const Group& group, PlanPreview& preview) {
     Preview later;
     later.verdict = Preview::Verdict::cannot_yet_tell;
     later.summary = "it runs as the user " + group.as + ", who is not there yet";
-    for (const PlannedStep* step : group.steps) preview.steps[step->name] = later;
+    for (const std::size_t step : group.steps) preview.steps[plan.steps[step].name] = later;
     return true;
-  }
-}
-
-void preview_group(sys::Keeper& keeper, Group group, const PreviewOptions& options, PlanPreview& preview) {
-  if (lacks_user(group, preview)) return;
-  while (!group.steps.empty()) {
-    Attempt attempt;
-    spawn_worker(attempt, keeper, request_for(group, options), options.run + "/preview/1");
-    std::string why;
-    const std::size_t got = take_previews(attempt, group, options.full, preview, why);
-    if (!why.empty()) keeper.end(attempt.id, std::chrono::seconds(1));
-    if (got >= group.steps.size()) return;
-    Preview failed;
-    failed.verdict = Preview::Verdict::cannot_yet_tell;
-    failed.summary = "the preview could not be made: " + why;
-    preview.steps[group.steps[got]->name] = failed;
-    group.steps.erase(group.steps.begin(), group.steps.begin() + static_cast<std::ptrdiff_t>(got) + 1);
   }
 }
 
@@ -150,11 +153,11 @@ bool PlanPreview::only_held() const {
   return held > 0 && held == all;
 }
 
-PlanPreview preview_plan(const Plan& plan, const std::vector<const StepType*>& types,
-                         const WorkerHooks& hooks, const PreviewOptions& options) {
+PlanPreview preview_plan(const Plan& plan, const PreviewOptions& options) {
   PlanPreview preview;
   std::vector<Group> groups;
-  for (const PlannedStep& step : plan.steps) {
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const PlannedStep& step = plan.steps[i];
     if (step.step_type->make == nullptr) {
       Preview asks;
       asks.summary = step.params->value("prompt", "");
@@ -163,10 +166,11 @@ PlanPreview preview_plan(const Plan& plan, const std::vector<const StepType*>& t
     }
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.as == step.as; });
     if (group == groups.end()) group = groups.insert(groups.end(), Group{step.as, {}});
-    group->steps.push_back(&step);
+    group->steps.push_back(i);
   }
-  sys::Keeper keeper = sys::Keeper::start([&](int socket) { return serve_worker(socket, types, hooks); }, {});
-  for (const Group& group : groups) preview_group(keeper, group, options, preview);
+  Previewing previewing(plan, options, preview);
+  for (const Group& group : groups)
+    if (!lacks_user(group, plan, preview)) previewing.preview(group);
   sum_space(plan, preview);
   ask_targets(plan, options.run, preview);
   return preview;

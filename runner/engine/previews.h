@@ -1,11 +1,14 @@
 // The previews of a whole plan, each step's by its own user, in workers that can be ended.
 #pragma once
+#include <chrono>
+#include <cstddef>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
-#include "runner/engine/worker.h"
 #include "runner/plan/plan.h"
+#include "runner/step/step.h"
 
 namespace relight {
 
@@ -14,20 +17,20 @@ struct PreviewOptions {
   bool full = false;         // --depth full: no limit of time
   bool check_secrets = false;
   std::map<std::string, std::string> asked;
+  std::chrono::milliseconds patience = std::chrono::minutes(10);  // with one step's preview; none with `full`
 };
 
 struct PlanPreview {
-  std::map<std::string, Preview> steps;  // by name
-  std::vector<Problem> problems;         // of the whole: disk space summed, targets held by other runs
-  bool refused() const;                  // any problem, of a step or of the whole
+  std::unordered_map<std::string, Preview> steps;  // by name
+  std::vector<Problem> problems;  // of the whole: disk space summed, targets held by other runs
+  bool refused() const;           // any problem, of a step or of the whole
   // All that is in the way is that another run owns a target.
   bool only_held() const;
   std::size_t held = 0;  // of the problems
 };
 
-// Changes nothing. A preview that cannot be made (its worker died, it did not end in ten minutes) is a
-// `cannot_yet_tell` that says why.
-PlanPreview preview_plan(const Plan& plan, const std::vector<const StepType*>& types,
-                         const WorkerHooks& hooks, const PreviewOptions& options);
+// Changes nothing. A preview that cannot be made (its worker died, it did not end in time) is a
+// `cannot_yet_tell` that says why; the other steps are previewed all the same.
+PlanPreview preview_plan(const Plan& plan, const PreviewOptions& options);
 
 }  // namespace relight

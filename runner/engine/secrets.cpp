@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "runner/step/value.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
 #include "runner/sys/process.h"
@@ -52,6 +53,18 @@ Secret read_secret(const Json& reference, const std::map<std::string, std::strin
         result.timed_out ? "it did not end in 60 s" : "it ended with " + std::to_string(result.exit_code),
         "run it by hand and see");
   return Secret(result.out);
+}
+
+void read_secrets(const Json& params, const std::map<std::string, std::string>& asked, bool plain_only,
+                  Secrets& secrets) {
+  if (is_secret(params)) {
+    const std::string name = secret_name(params);
+    if (secrets.count(name) > 0) return;
+    if (plain_only && !is_plain_reference(params["$secret"])) return;
+    secrets.emplace(name, read_secret(params["$secret"], asked));
+  } else if (params.is_structured()) {
+    for (const Json& part : params) read_secrets(part, asked, plain_only, secrets);
+  }
 }
 
 }  // namespace relight

@@ -30,14 +30,13 @@ class WorkerCall : public Call {
         step_(step.at("step").get<std::string>()),
         attempt_(request.value("attempt", 1)),
         previewing_(request.at("op") == "preview"),
-        full_(request.value("full", false)),
         notes_(request.value("notes", Json::object())) {}
 
   const std::string& run() const override { return run_; }
   const std::string& step() const override { return step_; }
   int attempt() const override { return attempt_; }
   bool previewing() const override { return previewing_; }
-  bool full_depth() const override { return full_; }
+  bool full_depth() const override { return false; }
   const Json& notes() const override { return notes_; }
 
   void note(const std::string& key, const Json& value) override {
@@ -90,40 +89,16 @@ class WorkerCall : public Call {
   Channel& channel_;
   std::string run_, step_;
   int attempt_;
-  bool previewing_, full_;
+  bool previewing_;
   mutable bool stop_ = false;
   Json notes_;
 };
-
-// Everything that the parameters refer to and that this call may read. In a preview a reference that runs a
-// program or needs a person is read only when asked for, and one that cannot be read is left to the step.
-void read_secrets(const Json& value, const std::map<std::string, std::string>& asked, bool previewing,
-                  bool check_secrets, Secrets& secrets) {
-  if (is_secret(value)) {
-    const std::string name = secret_name(value);
-    if (secrets.count(name) > 0) return;
-    if (previewing && !check_secrets && !is_plain_reference(value["$secret"])) return;
-    secrets.emplace(name, read_secret(value["$secret"], asked));
-  } else if (value.is_structured()) {
-    for (const Json& part : value) read_secrets(part, asked, previewing, check_secrets, secrets);
-  }
-}
 
 void tell_secrets(Channel& channel, const Secrets& secrets) {
   if (secrets.empty()) return;
   Json told = Json::object();
   for (const auto& [name, secret] : secrets) told[name] = sys::to_base64(secret.view());
   channel.send({{"secrets", told}});
-}
-
-void become_user(const std::string& as) {
-  if (as.empty()) return;
-  const sys::User user = sys::user_named(as);
-  if (user.uid == sys::current_user().uid) return;
-  sys::become(user);
-  setenv("HOME", user.home.c_str(), 1);
-  setenv("USER", user.name.c_str(), 1);
-  setenv("LOGNAME", user.name.c_str(), 1);
 }
 
 // For a type that is started without a worker, carried out by one all the same: where its secrets
@@ -140,43 +115,6 @@ Json apply_child(const Step& step, const Params& params, Call& call, const Child
   constexpr std::size_t tail = 64u << 10;
   return step.child_done(params, result.exit_code,
                          result.out.size() > tail ? result.out.substr(result.out.size() - tail) : result.out);
-}
-
-Json preview_one(const StepType& type, const Json& values, const Secrets& secrets, Call& call) {
-  const Params params(type.fields, values, secrets);
-  return to_json(type.make()->preview(params, call));
-}
-
-void serve_previews(Channel& channel, const Json& request, const std::vector<const StepType*>& types) {
-  const auto asked = request.value("asked", std::map<std::string, std::string>());
-  const bool check_secrets = request.value("check_secrets", false);
-  const Json& steps = request["steps"];
-  Secrets secrets;
-  std::map<std::size_t, Error> unreadable;
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    try {
-      read_secrets(steps[i]["params"], asked, true, check_secrets, secrets);
-    } catch (const Error& error) {
-      unreadable.emplace(i, error);
-    }
-  }
-  tell_secrets(channel, secrets);
-  become_user(request.value("as", ""));
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    Json preview;
-    try {
-      if (const auto it = unreadable.find(i); it != unreadable.end()) throw it->second;
-      WorkerCall call(channel, request, steps[i]);
-      preview = preview_one(type_named(types, steps[i]["type"].get<std::string>()), steps[i]["params"],
-                            secrets, call);
-    } catch (const Error& error) {
-      Preview failed;
-      failed.problems.push_back({error.failed, error.on, error.why, error.hint});
-      preview = to_json(failed);
-    }
-    channel.send({{"preview", {i, preview}}});
-  }
-  channel.send({{"result", nullptr}});
 }
 
 // In doubt: what earlier attempts left is ended first, then reality is asked.
@@ -202,7 +140,7 @@ Json serve_step(Channel& channel, const Json& request, const std::vector<const S
   const std::string op = request.at("op").get<std::string>();
   Secrets secrets;
   read_secrets(request.at("params"), request.value("asked", std::map<std::string, std::string>()), false,
-               true, secrets);
+               secrets);
   tell_secrets(channel, secrets);
   become_user(request.value("as", ""));
   const Params params(type.fields, request["params"], secrets);
@@ -234,6 +172,16 @@ Json serve_step(Channel& channel, const Json& request, const std::vector<const S
 
 }  // namespace
 
+void become_user(const std::string& as) {
+  if (as.empty()) return;
+  const sys::User user = sys::user_named(as);
+  if (user.uid == sys::current_user().uid) return;
+  sys::become(user);
+  setenv("HOME", user.home.c_str(), 1);
+  setenv("USER", user.name.c_str(), 1);
+  setenv("LOGNAME", user.name.c_str(), 1);
+}
+
 int serve_worker(int socket, const std::vector<const StepType*>& types, const WorkerHooks& hooks) {
   Channel channel{sys::Fd(socket)};
   Json request;
@@ -242,9 +190,7 @@ int serve_worker(int socket, const std::vector<const StepType*>& types, const Wo
     if (chdir("/") != 0) throw system_error(errno, "cannot change to a folder", "/");
     if (hooks.freeze && request.contains("folder"))
       hooks.freeze(request["folder"].get<std::string>(), request.value("digest", ""));
-    if (request.at("op") == "preview") {
-      serve_previews(channel, request, types);
-    } else if (request.at("op") == "when") {
+    if (request.at("op") == "when") {
       const bool value = hooks.when(request.at("step").get<std::string>(), request.at("all_outputs"));
       channel.send({{"result", value}});
     } else {

@@ -1,15 +1,14 @@
-// The worker: one relight process, forked by the keeper, that carries out one call of a step (or the
-// previews of many) as the step's user, and talks to the engine over its socket.
+// The worker: one relight process, forked by the keeper, that carries out one call of a step as the step's
+// user, and talks to the engine over its socket. (Previews have their own: preview_worker.h.)
 //
 // The engine sends one request:
-//   {"op": preview | apply | recover | undo | discard | kept | when, "run", "folder" (frozen), "step",
-//   "type", "attempt",
-//    "notes", "outputs" (own, or null), "params" (resolved), "as", "full", "asked", "all_outputs", "digest"}
-//   preview: {"op": "preview", "steps": [{"step", "type", "params"}...], ...}
+//   {"op": apply | recover | undo | discard | kept | when, "run", "folder" (frozen), "step", "type",
+//    "attempt", "notes", "outputs" (own, or null), "params" (resolved), "as", "asked", "all_outputs",
+//    "digest"}
 // The worker sends {"secrets": {name: base64}} before anything else that could show one, then any of {"log"},
 // {"progress": [phase, done, total]}, {"note": [key, value]} and {"launch": {...}}, both answered by the
-// engine, {"preview": [index, {...}]}, and last {"result": ...}, {"error": {...}} or {"stopped": true}. The
-// engine may send {"stop": true} at any time.
+// engine, and last {"result": ...}, {"error": {...}} or {"stopped": true}. The engine may send {"stop": true}
+// at any time.
 #pragma once
 #include <functional>
 #include <string>
@@ -28,6 +27,9 @@ struct WorkerHooks {
 
 // Serves one request on the socket; the exit code of the process.
 int serve_worker(int socket, const std::vector<const StepType*>& types, const WorkerHooks& hooks);
+
+// Takes on the user, with HOME, USER and LOGNAME; empty: nothing. Throws Error.
+void become_user(const std::string& as);
 
 Json to_json(const Error& error);
 Error error_from_json(const Json& json);

@@ -1,6 +1,7 @@
 // One preview, check, apply, undo or discard of one step, as the step sees it.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "runner/sys/json.h"
@@ -31,6 +32,10 @@ class Call {
   virtual bool stop_wanted() const = 0;  // timeout, SIGINT: stop at a safe point
   // Throws Stopped, by which the engine knows that the step stopped because it was told to.
   void stop_here_if_wanted() const;
+
+  // The answer to a question about this host that many steps of a plan ask alike ("program /bin/true"):
+  // `look` is called for it once in a process that previews many steps, and each time everywhere else.
+  virtual std::string once(const std::string& question, const std::function<std::string()>& look);
 
   // Every path and port that a step touches goes through these: identity outside a drill.
   virtual std::string place(const std::string& path) const { return path; }

@@ -105,7 +105,7 @@ class Run : public Step {
     }
     if (params.has("check")) preview.summary += ", unless " + shown_argv(params, "check") + " exits with 0";
     for (const char* field : {"command", "check", "undo"})
-      if (params.has(field)) look_for_program(params, field, preview);
+      if (params.has(field)) look_for_program(params, field, call, preview);
     if (params.has("cwd") && params.known("cwd") && !sys::is_folder(params.text("cwd"))) {
       preview.verdict = Preview::Verdict::cannot_yet_tell;
       preview.hints.push_back("the folder " + params.text("cwd") +
@@ -177,23 +177,31 @@ class Run : public Step {
  private:
   // A program that is not there may come from an earlier step (packages, a release), so it is told and not
   // refused; a file that is there and cannot be run is refused.
-  static void look_for_program(const Params& params, const std::string& field, Preview& preview) {
+  static void look_for_program(const Params& params, const std::string& field, Call& call, Preview& preview) {
     const Json& first = params.all()[field].front();
     if (!first.is_string()) return;
     const std::string program = first.get<std::string>();
-    if (program.starts_with('/') && sys::exists(program)) {
-      if (!sys::is_folder(program) && access(program.c_str(), X_OK) == 0) return;
+    const std::string state = call.once("program " + program, [&] { return state_of(program); });
+    if (state == usable) return;
+    if (state != absent) {
       preview.problems.push_back(
-          {"cannot be run", program,
-           sys::is_folder(program) ? "it is a folder" : "it is not executable by this user",
-           "name the program itself, or chmod +x it"});
+          {"cannot be run", program, state, "name the program itself, or chmod +x it"});
       return;
     }
-    if (!program.starts_with('/') && !sys::find_program(program).empty()) return;
     preview.verdict = Preview::Verdict::cannot_yet_tell;
     preview.hints.push_back("the program " + program + " (" + field + ") is not there yet" +
                             (program.starts_with('/') ? "" : ", nowhere in PATH") +
                             ": an earlier step must bring it");
+  }
+
+  static constexpr const char* usable = "it can be run";
+  static constexpr const char* absent = "it is not there";
+
+  static std::string state_of(const std::string& program) {
+    if (!program.starts_with('/')) return sys::find_program(program).empty() ? absent : usable;
+    if (!sys::exists(program)) return absent;
+    if (sys::is_folder(program)) return "it is a folder";
+    return access(program.c_str(), X_OK) == 0 ? usable : "it is not executable by this user";
   }
 };
 
