@@ -1,10 +1,9 @@
 #include "runner/cli/amend.h"
 
-#include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
+#include <fmt/core.h>
 
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

@@ -1,8 +1,7 @@
 // keep: kept copies, whose, how big, how old; --drop frees them.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "runner/cli/commands.h"
 #include "runner/cli/print.h"
@@ -10,6 +9,7 @@
 #include "runner/engine/abandon.h"
 #include "runner/engine/engine.h"
 #include "runner/engine/opening.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

@@ -1,13 +1,12 @@
 #include "runner/cli/plan_view.h"
 
-#include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
+#include <fmt/core.h>
 
 #include "runner/cli/print.h"
 #include "runner/engine/verdict.h"
 #include "runner/engine/worker.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

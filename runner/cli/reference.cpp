@@ -1,5 +1,5 @@
 // steps: the step reference, printed from the schema that checks the parameters.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdio>

@@ -1,8 +1,7 @@
 // report: the evidence of a run.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "runner/cli/commands.h"
 #include "runner/cli/print.h"
@@ -11,6 +10,7 @@
 #include "runner/engine/verdict.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

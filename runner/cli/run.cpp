@@ -1,8 +1,7 @@
 // plan, run, resume, rollback, abandon.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "runner/cli/amend.h"
 #include "runner/cli/commands.h"
@@ -18,6 +17,7 @@
 #include "runner/engine/targets.h"
 #include "runner/lang/evaluate.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

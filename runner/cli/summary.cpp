@@ -1,11 +1,10 @@
 #include "runner/cli/summary.h"
 
-#include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
+#include <fmt/core.h>
 
 #include "runner/cli/print.h"
 #include "runner/engine/engine.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

@@ -1,8 +1,7 @@
 // status and log: what a run has done and where it stands.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "runner/cli/commands.h"
 #include "runner/cli/print.h"
@@ -11,6 +10,7 @@
 #include "runner/engine/opening.h"
 #include "runner/engine/worker.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

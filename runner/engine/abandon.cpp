@@ -1,11 +1,10 @@
 #include "runner/engine/abandon.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/engine/opening.h"
 #include "runner/engine/targets.h"
 #include "runner/journal/reader.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

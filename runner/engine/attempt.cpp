@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 
 extern char** environ;
 

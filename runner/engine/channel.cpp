@@ -6,9 +6,9 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

@@ -1,12 +1,11 @@
 #include "runner/engine/context.h"
 
-#include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
+#include <fmt/core.h>
 
 #include "runner/engine/secrets.h"
 #include "runner/journal/reader.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

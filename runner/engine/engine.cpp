@@ -1,9 +1,7 @@
 #include "runner/engine/engine.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
-
-#include <nlohmann/json.hpp>
 
 #include "runner/engine/context.h"
 #include "runner/engine/flight.h"
@@ -12,6 +10,7 @@
 #include "runner/engine/verdict.h"
 #include "runner/journal/reader.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

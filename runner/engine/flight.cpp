@@ -1,17 +1,17 @@
 #include "runner/engine/flight.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <csignal>
-#include <nlohmann/json.hpp>
 
 #include "runner/engine/secrets.h"
 #include "runner/step/failpoint.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

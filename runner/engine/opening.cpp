@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "runner/engine/held.h"
 #include "runner/journal/reader.h"
 #include "runner/journal/record.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/keeper.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"

@@ -6,12 +6,12 @@
 #include <cerrno>
 #include <chrono>
 #include <new>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "runner/engine/channel.h"
 #include "runner/engine/secrets.h"
 #include "runner/engine/worker.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

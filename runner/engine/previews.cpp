@@ -1,16 +1,16 @@
 #include "runner/engine/previews.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <poll.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/engine/attempt.h"
 #include "runner/engine/preview_worker.h"
 #include "runner/engine/targets.h"
 #include "runner/engine/worker.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
 

@@ -1,13 +1,14 @@
 #include "runner/engine/recovery.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
+
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 namespace {
 
-using Step = StepRecord::State;
+using StepState = StepRecord::State;
 using Run = RunRecord::State;
 
 Error cannot_follow(const Json& record, const std::string& why) {
@@ -71,14 +72,14 @@ struct Fold {
 
   StepRecord& step() { return run.steps[text(record, "step")]; }
 
-  void set(StepRecord& step, Step state) {
-    auto in_flight = [](Step s) { return s == Step::running || s == Step::in_doubt; };
+  void set(StepRecord& step, StepState state) {
+    auto in_flight = [](StepState s) { return s == StepState::running || s == StepState::in_doubt; };
     run.in_flight += in_flight(state) - in_flight(step.state);
-    run.asking += (state == Step::waiting) - (step.state == Step::waiting);
+    run.asking += (state == StepState::waiting) - (step.state == StepState::waiting);
     step.state = state;
   }
 
-  void end(StepRecord& step, Step state) {
+  void end(StepRecord& step, StepState state) {
     set(step, state);
     step.finished_at = optional_text(record, "wall");
     step.finished_boot_ms = boot_of(record);
@@ -118,8 +119,8 @@ struct Fold {
     run.exit_code = 0;
     run.verdict.reset();
     for (auto& [name, step] : run.steps) {
-      if (step.state == Step::running) set(step, Step::in_doubt);
-      if (step.state == Step::waiting) set(step, Step::pending);  // it is asked for again
+      if (step.state == StepState::running) set(step, StepState::in_doubt);
+      if (step.state == StepState::waiting) set(step, StepState::pending);  // it is asked for again
     }
   }
 
@@ -128,12 +129,12 @@ struct Fold {
   void approved() {
     StepRecord& s = step();
     s.approved_by = text(record, "by");
-    if (s.state == Step::waiting) set(s, Step::pending);  // `finished` makes it done
+    if (s.state == StepState::waiting) set(s, StepState::pending);  // `finished` makes it done
   }
 
   void waiting() {
     StepRecord& s = step();
-    set(s, Step::waiting);
+    set(s, StepState::waiting);
     begin(s);
   }
 
@@ -147,8 +148,8 @@ struct Fold {
     s.op = op;
     if (op == "discard") return;
     if (op == "apply") {
-      if (s.state == Step::undone || s.state == Step::skipped) forget(s);
-      if (s.state == Step::undone) {
+      if (s.state == StepState::undone || s.state == StepState::skipped) forget(s);
+      if (s.state == StepState::undone) {
         s.notes = StepRecord::no_notes();
         s.discarded = false;
       }
@@ -159,7 +160,7 @@ struct Fold {
       throw cannot_follow(record, "its `op` is unknown: " + op);
     }
     if (op != "undo") begin(s);
-    set(s, live ? Step::running : Step::in_doubt);
+    set(s, live ? StepState::running : StepState::in_doubt);
   }
 
   void note() {
@@ -172,13 +173,13 @@ struct Fold {
 
   void finished() {
     StepRecord& s = step();
-    if (text(record, "by") == "apply" && s.state != Step::running && s.state != Step::in_doubt)
+    if (text(record, "by") == "apply" && s.state != StepState::running && s.state != StepState::in_doubt)
       throw cannot_follow(record, "the step " + text(record, "step") + " was not started");
     s.outputs = value_of(record, "outputs");
     s.error.reset();
     s.op.clear();
     s.undo_failed = false;
-    end(s, Step::done);
+    end(s, StepState::done);
   }
 
   void failed() {
@@ -188,7 +189,7 @@ struct Fold {
     if (s.op == "discard") return;
     failure = !truth(record, "again");
     if (s.op == "undo") s.undo_failed = failure;
-    set(s, failure ? Step::failed : s.op == "undo" ? Step::in_doubt : Step::pending);
+    set(s, failure ? StepState::failed : s.op == "undo" ? StepState::in_doubt : StepState::pending);
   }
 
   void skipped() {
@@ -197,14 +198,14 @@ struct Fold {
     s.outputs = value_of(record, "outputs");
     // In a rollback a person says that this step's change may stay.
     if (run.in_rollback) s.touched = s.undo_failed = false;
-    end(s, Step::skipped);
+    end(s, StepState::skipped);
   }
 
   void settled() { step(); }
 
   void undone() {
     StepRecord& s = step();
-    set(s, Step::undone);
+    set(s, StepState::undone);
     s.op.clear();
     s.touched = s.undo_failed = false;
   }
@@ -226,9 +227,10 @@ struct Fold {
     if (!stay.is_array()) throw cannot_follow(record, "its `kept` is not a list");
     run.plan_digest = text(record, "plan");
     for (auto& [name, step] : run.steps) {
-      bool settled = step.state == Step::done || step.state == Step::skipped || step.state == Step::failed;
+      bool settled = step.state == StepState::done || step.state == StepState::skipped ||
+                     step.state == StepState::failed;
       if (!settled || std::find(stay.begin(), stay.end(), name) != stay.end()) continue;
-      set(step, Step::pending);
+      set(step, StepState::pending);
       forget(step);
       step.when.reset();
       step.approved_by.clear();
@@ -320,21 +322,21 @@ const StepRecord& RunRecord::step(const std::string& name) const {
 
 const char* name_of(StepRecord::State state) {
   switch (state) {
-    case Step::pending:
+    case StepState::pending:
       return "pending";
-    case Step::running:
+    case StepState::running:
       return "running";
-    case Step::waiting:
+    case StepState::waiting:
       return "waiting";
-    case Step::in_doubt:
+    case StepState::in_doubt:
       return "in-doubt";
-    case Step::failed:
+    case StepState::failed:
       return "failed";
-    case Step::done:
+    case StepState::done:
       return "done";
-    case Step::skipped:
+    case StepState::skipped:
       return "skipped";
-    case Step::undone:
+    case StepState::undone:
       return "undone";
   }
   return "pending";

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
 

@@ -1,11 +1,11 @@
 #include "runner/engine/secrets.h"
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/value.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 
 namespace relight {

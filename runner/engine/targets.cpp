@@ -9,11 +9,10 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
-#include "runner/sys/json.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "runner/sys/wait.h"
 

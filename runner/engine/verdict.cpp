@@ -1,9 +1,8 @@
 #include "runner/engine/verdict.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <nlohmann/json.hpp>
-
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

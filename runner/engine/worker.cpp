@@ -1,7 +1,6 @@
 #include "runner/engine/worker.h"
 
 #include <unistd.h>
-#include <nlohmann/json.hpp>
 
 #include <cstdlib>
 
@@ -9,6 +8,7 @@
 #include "runner/engine/secrets.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

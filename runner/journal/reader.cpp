@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "runner/journal/record.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 namespace {

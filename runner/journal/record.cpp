@@ -3,9 +3,9 @@
 #include <openssl/evp.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

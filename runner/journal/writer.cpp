@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <exception>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "runner/journal/record.h"
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 namespace {

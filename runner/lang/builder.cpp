@@ -1,12 +1,12 @@
 #include "runner/lang/builder.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/lang/captures.h"
 #include "runner/lang/common.h"
 #include "runner/lang/state.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight::lang {

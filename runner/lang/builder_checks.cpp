@@ -1,11 +1,11 @@
 // What can be told only when every step is known.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/lang/builder.h"
 #include "runner/lang/common.h"
 #include "runner/lang/state.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight::lang {

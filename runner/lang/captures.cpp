@@ -2,10 +2,10 @@
 
 #include <cstring>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "runner/lang/values.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight::lang {
 

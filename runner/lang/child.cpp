@@ -7,9 +7,9 @@
 
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "runner/lang/bounds.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight::lang {
 

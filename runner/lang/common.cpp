@@ -1,8 +1,7 @@
 #include "runner/lang/common.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight::lang {

@@ -1,12 +1,11 @@
 #include "runner/lang/context.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/lang/library.h"
 #include "runner/lang/state.h"
 #include "runner/lang/values.h"
 #include "runner/sys/files.h"
 #include "runner/sys/http.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/sql.h"
 #include "runner/sys/text.h"
 

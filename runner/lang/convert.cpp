@@ -1,10 +1,10 @@
 // The way of a value from Lua to the JSON of a plan, and back.
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "runner/lang/state.h"
 #include "runner/lang/values.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight::lang {

@@ -1,11 +1,10 @@
 #include "runner/lang/evaluate.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/lang/child.h"
 #include "runner/lang/evaluation.h"
 #include "runner/lang/words.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight::lang {
 

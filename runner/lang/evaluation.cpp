@@ -1,12 +1,12 @@
 #include "runner/lang/evaluation.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/lang/library.h"
 #include "runner/lang/words.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight::lang {
 

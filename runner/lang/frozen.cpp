@@ -1,7 +1,6 @@
 #include "runner/lang/frozen.h"
 
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "runner/lang/captures.h"
 #include "runner/lang/child.h"
@@ -9,6 +8,7 @@
 #include "runner/lang/library.h"
 #include "runner/lang/words.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight::lang {
 

@@ -1,12 +1,12 @@
 #include "runner/lang/inputs.h"
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "runner/step/schema.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight::lang {

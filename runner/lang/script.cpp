@@ -1,11 +1,10 @@
 #include "runner/lang/script.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/lang/captures.h"
 #include "runner/lang/context.h"
 #include "runner/lang/frozen.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight::lang {

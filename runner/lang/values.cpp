@@ -1,9 +1,8 @@
 #include "runner/lang/values.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/lang/state.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight::lang {

@@ -1,9 +1,8 @@
 #include "runner/lang/words.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/lang/script.h"
 #include "runner/plan/plan.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight::lang {
 

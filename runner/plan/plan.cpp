@@ -1,9 +1,8 @@
 #include "runner/plan/plan.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

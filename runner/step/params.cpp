@@ -1,9 +1,8 @@
 #include "runner/step/params.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/step/value.h"
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

@@ -4,12 +4,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

@@ -1,9 +1,9 @@
 #include "runner/step/redactor.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/digest.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

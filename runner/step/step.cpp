@@ -1,6 +1,6 @@
 #include "runner/step/step.h"
 
-#include <nlohmann/json.hpp>
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

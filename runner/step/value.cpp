@@ -1,7 +1,8 @@
 #include "runner/step/value.h"
 
 #include <functional>
-#include <nlohmann/json.hpp>
+
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

@@ -16,7 +16,7 @@
 namespace relight::sys {
 namespace {
 
-constexpr const char* kWhat = "cannot read the archive";
+constexpr const char* kCannotRead = "cannot read the archive";
 
 // libarchive converts names to the thread's locale, and makes NFC of them on the way. Under "C" a tar's
 // names stay the bytes that they are; a zip's UTF-8 names exist only in a UTF-8 locale.
@@ -63,10 +63,10 @@ struct ArchiveReader::State {
       try {
         std::rethrow_exception(decoding_fault);
       } catch (const Error& error) {
-        throw Error(error.kind, kWhat, path, error.why + " (" + where + ")");
+        throw Error(error.kind, kCannotRead, path, error.why + " (" + where + ")");
       }
     }
-    throw Error(ErrorKind::permanent, kWhat, path, std::move(why) + " (" + where + ")");
+    throw Error(ErrorKind::permanent, kCannotRead, path, std::move(why) + " (" + where + ")");
   }
 
   std::string_view pull() {
@@ -221,7 +221,7 @@ std::string ArchiveReader::read_all(std::uint64_t limit) {
   while (const std::size_t got = read(block.data(), block.size())) {
     bytes.append(block.data(), got);
     if (bytes.size() > limit)
-      throw Error(ErrorKind::refused, kWhat, state_->path,
+      throw Error(ErrorKind::refused, kCannotRead, state_->path,
                   "the entry " + state_->entry + " is larger than " + show_size(limit));
   }
   return bytes;
@@ -229,7 +229,7 @@ std::string ArchiveReader::read_all(std::uint64_t limit) {
 
 std::string path_within(const std::string& archive, const std::string& path) {
   const auto leads_out = [&] {
-    return Error(ErrorKind::refused, kWhat, archive, "the entry " + path + " leads out of the folder",
+    return Error(ErrorKind::refused, kCannotRead, archive, "the entry " + path + " leads out of the folder",
                  "do not trust this archive; nothing of it belongs there");
   };
   if (path.starts_with('/')) throw leads_out();

@@ -1,5 +1,5 @@
-// The one JSON type of the program. Headers take it by reference from here; sources that look
-// into it include <nlohmann/json.hpp> themselves, which costs two seconds a file.
+// The one JSON type of the program. Headers take it by reference from here; sources that look into it
+// include json_whole.h, which costs a second and more a file.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 

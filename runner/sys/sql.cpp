@@ -1,6 +1,6 @@
 #include "runner/sys/sql.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <libpq-fe.h>
 #include <poll.h>
 
@@ -17,7 +17,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kLook{250};             // how often `stop` is asked
+constexpr std::chrono::milliseconds kLookEvery{250};        // how often `stop` is asked
 constexpr std::chrono::milliseconds kCancelWithin{5000};    // how long a cancelled query has to end
 constexpr std::chrono::milliseconds kConnectWithin{10000};  // where no connect_timeout is given
 
@@ -27,7 +27,7 @@ struct Finish {
 struct Clear {
   void operator()(PGresult* result) const { PQclear(result); }
 };
-using Result = std::unique_ptr<PGresult, Clear>;
+using Answer = std::unique_ptr<PGresult, Clear>;
 
 // Passing by themselves: connection faults, full or starting or stopping servers, deadlocks, locks held; a
 // full disk (53100) does not.
@@ -102,7 +102,7 @@ struct Sql::State {
     struct pollfd socket {
       PQsocket(connection.get()), events, 0
     };
-    const int ready = ::poll(&socket, 1, static_cast<int>(std::min(left, kLook).count()));
+    const int ready = ::poll(&socket, 1, static_cast<int>(std::min(left, kLookEvery).count()));
     if (ready < 0 && errno != EINTR) throw system_error(errno, "cannot wait for the server", name);
     return ready > 0;
   }
@@ -117,7 +117,7 @@ struct Sql::State {
   }
 
   void connect(const std::string& conninfo, const std::map<std::string, std::string>& settings);
-  std::vector<Result> collect(const char* what);
+  std::vector<Answer> collect(const char* what);
   void cancel();
 };
 
@@ -193,7 +193,7 @@ void Sql::State::cancel() {
   bool ended = false;
   while (!ended && Clock::now() < until && PQstatus(connection.get()) == CONNECTION_OK) {
     if (PQisBusy(connection.get()) == 0) {
-      const Result rest(PQgetResult(connection.get()));
+      const Answer rest(PQgetResult(connection.get()));
       const ExecStatusType status = PQresultStatus(rest.get());
       if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) break;
       ended = !rest;
@@ -206,16 +206,16 @@ void Sql::State::cancel() {
   if (!ended || (sent.valid() && sent.wait_until(until) != std::future_status::ready)) connection.reset();
 }
 
-std::vector<Result> Sql::State::collect(const char* what) {
+std::vector<Answer> Sql::State::collect(const char* what) {
   PGconn* const c = connection.get();
   const Clock::time_point until = timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
-  Clock::time_point look = Clock::now() + kLook;
-  std::vector<Result> results;
+  Clock::time_point look = Clock::now() + kLookEvery;
+  std::vector<Answer> results;
   while (true) {
     const int unsent = PQflush(c);
     if (unsent < 0) throw lost(what);
     while (unsent == 0 && PQisBusy(c) == 0) {
-      Result result(PQgetResult(c));
+      Answer result(PQgetResult(c));
       if (!result) return results;
       const ExecStatusType status = PQresultStatus(result.get());
       if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
@@ -229,7 +229,7 @@ std::vector<Result> Sql::State::collect(const char* what) {
         cancel();
         throw error(ErrorKind::transient, what, "told to stop");
       }
-      look = Clock::now() + kLook;
+      look = Clock::now() + kLookEvery;
     }
     if (Clock::now() >= until) {
       cancel();
@@ -289,7 +289,7 @@ Rows Sql::query(const std::string& sql, const std::vector<std::string>& paramete
                         values.data(), nullptr, nullptr, 0) == 0)
     throw state_->lost(kQuery);
   Rows rows;
-  for (const Result& result : state_->collect(kQuery)) {
+  for (const Answer& result : state_->collect(kQuery)) {
     check(result.get(), [&](ErrorKind kind, std::string why, std::string hint, std::string state) {
       return state_->error(kind, kQuery, std::move(why), std::move(hint), std::move(state));
     });
@@ -314,7 +314,7 @@ void Sql::execute(const std::string& sql) {
   const char* const what = "cannot execute the statement";
   if (!state_->connection) throw state_->error(ErrorKind::transient, what, "the connection was given up");
   if (PQsendQuery(state_->connection.get(), sql.c_str()) == 0) throw state_->lost(what);
-  for (const Result& result : state_->collect(what))
+  for (const Answer& result : state_->collect(what))
     check(result.get(), [&](ErrorKind kind, std::string why, std::string hint, std::string state) {
       return state_->error(kind, what, std::move(why), std::move(hint), std::move(state));
     });

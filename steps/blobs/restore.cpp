@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <chrono>
 #include <mutex>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
@@ -14,6 +13,7 @@
 #include "runner/step/value.h"
 #include "runner/sys/archive.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
 #include "steps/blobs/lib/source.h"

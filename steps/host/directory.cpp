@@ -3,14 +3,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/step/access.h"
 #include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 namespace {

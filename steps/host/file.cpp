@@ -1,11 +1,11 @@
 // host.file: one file, put in its place whole.
-#include <nlohmann/json.hpp>
 
 #include "runner/step/access.h"
 #include "runner/step/placed_file.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

@@ -2,13 +2,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/failpoint.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/host/lib/apt.h"
 #include "steps/host/lib/choice.h"

@@ -1,10 +1,10 @@
 // key.prove: the restored key opens what the restored database holds.
-#include <nlohmann/json.hpp>
 
 #include "runner/step/env_file.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/sql.h"
 #include "runner/sys/text.h"
 #include "steps/key/lib/key_bytes.h"

@@ -1,6 +1,5 @@
 // key.restore: the secrets that no backup of the data may hold, back in their place.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/access.h"
 #include "runner/step/env_file.h"
@@ -9,6 +8,7 @@
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/key/lib/fingerprint.h"
 #include "steps/key/lib/key_bytes.h"

@@ -10,10 +10,8 @@
 //   stopped   it was promoted, the database opens, it is shut down
 //   ready     its own settings are back, all is synced, the configuration lies beside its target
 //   COMMIT POINT: the data directory is exchanged; then the configuration folder
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
-
-#include <nlohmann/json.hpp>
 
 #include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
@@ -22,6 +20,7 @@
 #include "runner/step/value.h"
 #include "runner/sys/archive.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/content.h"
 #include "steps/postgres/lib/decision.h"

@@ -1,6 +1,5 @@
 // postgres.restore: a database out of a dump, restored under a hidden name, checked, and renamed.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "runner/step/failpoint.h"
@@ -8,6 +7,7 @@
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/dump_foresee.h"
 #include "steps/postgres/lib/dump_load.h"

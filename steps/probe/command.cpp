@@ -1,11 +1,10 @@
 // probe.command: a program says that all is well.
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/probe/lib/expect.h"
 #include "steps/probe/lib/patience.h"

@@ -1,10 +1,10 @@
 // probe.http: a URL answers as it should, and from the service that this run started.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/http.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/probe/lib/expect.h"
 #include "steps/probe/lib/owner.h"

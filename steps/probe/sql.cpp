@@ -1,9 +1,9 @@
 // probe.sql: a query of a PostgreSQL database gives what it should.
-#include <nlohmann/json.hpp>
 
+#include "runner/sys/sql.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
-#include "runner/sys/sql.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/probe/lib/expect.h"
 #include "steps/probe/lib/patience.h"

@@ -6,11 +6,11 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/probe/lib/owner.h"
 #include "steps/probe/lib/patience.h"

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
@@ -11,6 +10,7 @@
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/release/lib/source.h"
 

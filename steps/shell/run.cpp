@@ -2,12 +2,12 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/failpoint.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

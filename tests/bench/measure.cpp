@@ -1,7 +1,7 @@
 #include "tests/bench/measure.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <spawn.h>
 #include <sys/wait.h>
 

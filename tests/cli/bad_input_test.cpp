@@ -1,13 +1,12 @@
 // Bad input: a clear message that names the mend, exit 2, and nothing touched.
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <string>
 #include <vector>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
 #include "tests/support/program.h"

@@ -1,13 +1,12 @@
 // What plan, status, report, steps and help print, for people and as JSON.
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <string>
 #include <vector>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "tests/support/program.h"
 

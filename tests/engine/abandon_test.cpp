@@ -1,12 +1,11 @@
 // Who owns a target: one run at a time, until it is done, taken back or given up; and what a run keeps.
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include <string>
 #include <vector>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/program.h"
 
 using namespace relight;

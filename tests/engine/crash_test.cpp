@@ -3,11 +3,10 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
-#include <nlohmann/json.hpp>
-
 #include <string>
 #include <vector>
 
+#include "runner/sys/json_whole.h"
 #include "runner/sys/keeper.h"
 #include "runner/sys/proc.h"
 #include "runner/sys/process.h"

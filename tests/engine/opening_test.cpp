@@ -4,12 +4,12 @@
 #include <sys/wait.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include <string>
 #include <vector>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
 #include "tests/support/program.h"

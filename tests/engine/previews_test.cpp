@@ -1,10 +1,10 @@
 // The previews of a plan: many answers in a message, and a preview that ends its worker or never ends.
 #include "runner/engine/previews.h"
+#include "runner/sys/json_whole.h"
 
 #include <doctest/doctest.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <thread>
 

@@ -1,8 +1,7 @@
 #include "runner/engine/recovery.h"
+#include "runner/sys/json_whole.h"
 
 #include <doctest/doctest.h>
-
-#include <nlohmann/json.hpp>
 
 using namespace relight;
 using Step = StepRecord::State;

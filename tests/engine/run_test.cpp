@@ -1,11 +1,10 @@
 // Runs of the whole program: order, failure, retry, timeouts, approvals, skips.
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include <string>
 #include <vector>
 
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "tests/support/program.h"
 

@@ -2,14 +2,13 @@
 // argument list.
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/proc.h"
 #include "runner/sys/text.h"
 #include "tests/support/program.h"

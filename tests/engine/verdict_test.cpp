@@ -2,9 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/lang/words.h"
+#include "runner/sys/json_whole.h"
 
 using namespace relight;
 

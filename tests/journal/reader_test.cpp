@@ -3,10 +3,9 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/journal/record.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/memory_journal.h"
 
 using namespace relight;

@@ -2,10 +2,9 @@
 
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 using namespace relight;

@@ -2,10 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "runner/journal/reader.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/memory_journal.h"
 
 using namespace relight;

@@ -3,9 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/runbook.h"
 
 using namespace relight;

@@ -1,11 +1,10 @@
 // Every runbook that ships is evaluated with the step types of the program.
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/lang/evaluate.h"
 #include "runner/lang/words.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 
 using namespace relight;
 

@@ -2,10 +2,9 @@
 
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/lang/words.h"
 #include "runner/step/value.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/runbook.h"
 #include "tests/support/test_call.h"
 

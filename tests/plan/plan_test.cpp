@@ -2,8 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "runner/sys/json_whole.h"
 #include "tests/support/runbook.h"
 
 using namespace relight;

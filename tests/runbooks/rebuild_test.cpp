@@ -2,10 +2,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/lang/evaluate.h"
 #include "runner/plan/plan.h"
+#include "runner/sys/json_whole.h"
 
 using namespace relight;
 

@@ -1,8 +1,7 @@
 #include "runner/step/schema.h"
+#include "runner/sys/json_whole.h"
 
 #include <doctest/doctest.h>
-
-#include <nlohmann/json.hpp>
 
 using namespace relight;
 

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "tests/support/failpoint.h"
 

@@ -1,12 +1,12 @@
 // A journal in memory, which a test can refuse, tear and look into; and a journal's bytes made of bodies.
 #pragma once
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "runner/journal/writer.h"
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

@@ -5,8 +5,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-#include <nlohmann/json.hpp>
-
+#include "runner/sys/json_whole.h"
 #include "runner/sys/wait.h"
 
 extern char** environ;

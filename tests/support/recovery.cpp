@@ -8,9 +8,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "tests/support/crash.h"
 #include "tests/support/failpoint.h"

@@ -2,11 +2,11 @@
 // postgres, and a look into what it recovered.
 #pragma once
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "runner/step/step.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/postgres.h"
 
 namespace relight {

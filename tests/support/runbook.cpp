@@ -1,6 +1,5 @@
 #include "tests/support/runbook.h"
-
-#include <nlohmann/json.hpp>
+#include "runner/sys/json_whole.h"
 
 namespace relight {
 

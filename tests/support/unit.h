@@ -1,10 +1,10 @@
 // Units of the systemd of a test's machine (machine.h), and steps that drive them.
 #pragma once
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/test_call.h"
 
 namespace relight {

@@ -2,12 +2,10 @@
 
 #include <openssl/crypto.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
-#include "runner/sys/json.h"
+#include "runner/sys/json_whole.h"
 #include "steps/key/lib/key_bytes.h"
 
 namespace relight {

@@ -1,6 +1,6 @@
 #include "steps/postgres/lib/config.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cctype>
 

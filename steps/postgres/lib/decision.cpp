@@ -1,8 +1,7 @@
 #include "steps/postgres/lib/decision.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight::postgres {
 

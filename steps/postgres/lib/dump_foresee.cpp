@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/rename.h"
 #include "steps/postgres/lib/rename_definition.h"

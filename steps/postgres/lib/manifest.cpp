@@ -4,11 +4,10 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
-#include "runner/sys/json.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight::postgres {
 

@@ -1,10 +1,10 @@
 #include "steps/postgres/lib/rename.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/failpoint.h"
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
 #include "steps/postgres/lib/dump_server.h"

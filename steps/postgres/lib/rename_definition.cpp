@@ -1,8 +1,8 @@
 #include "steps/postgres/lib/rename_definition.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight::postgres {

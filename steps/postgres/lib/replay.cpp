@@ -1,13 +1,13 @@
 #include "steps/postgres/lib/replay.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/failpoint.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/server.h"
 #include "steps/postgres/lib/tree.h"
 

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/server.h"
 

@@ -1,6 +1,6 @@
 #include "steps/postgres/lib/wal.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <charconv>

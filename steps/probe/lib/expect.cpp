@@ -1,10 +1,10 @@
 #include "steps/probe/lib/expect.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/schema.h"
 #include "runner/sys/error.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {

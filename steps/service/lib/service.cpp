@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/sockets.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"

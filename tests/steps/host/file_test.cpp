@@ -2,9 +2,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/crash.h"
 #include "tests/support/test_call.h"
 

@@ -1,12 +1,10 @@
 // The parts that the key steps stand on.
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
-#include "runner/sys/json.h"
+#include "runner/sys/json_whole.h"
 #include "steps/key/lib/fingerprint.h"
 #include "steps/key/lib/key_bytes.h"
 #include "steps/key/lib/sealed.h"

@@ -1,10 +1,9 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/crash.h"
 #include "tests/support/test_call.h"
 

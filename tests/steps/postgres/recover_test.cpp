@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "runner/step/step.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/recovery.h"
 #include "tests/support/test_call.h"
 

@@ -2,9 +2,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "tests/support/crash.h"
 #include "tests/support/postgres.h"

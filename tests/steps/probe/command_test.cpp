@@ -1,8 +1,7 @@
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "tests/support/test_call.h"
 
 using namespace relight;

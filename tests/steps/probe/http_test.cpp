@@ -6,8 +6,8 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
+#include "runner/sys/json_whole.h"
 #include "tests/support/http_server.h"
 #include "tests/support/port.h"
 #include "tests/support/test_call.h"

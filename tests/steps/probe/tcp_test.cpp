@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "runner/sys/json_whole.h"
 #include "tests/support/http_server.h"
 #include "tests/support/port.h"
 #include "tests/support/test_call.h"

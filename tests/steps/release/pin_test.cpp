@@ -2,10 +2,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "steps/release/lib/checksums.h"
 #include "tests/support/crash.h"

@@ -6,9 +6,9 @@
 
 #include <csignal>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/proc.h"
 #include "runner/sys/sockets.h"
 #include "runner/sys/text.h"

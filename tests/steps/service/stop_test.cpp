@@ -4,9 +4,9 @@
 
 #include <csignal>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/proc.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"

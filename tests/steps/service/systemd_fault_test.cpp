@@ -2,9 +2,8 @@
 #include <doctest/doctest.h>
 #include <csignal>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"

@@ -1,9 +1,8 @@
 // service.start and service.stop of units, and a probe of what they run, by a real systemd.
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "tests/support/machine.h"
 #include "tests/support/port.h"

@@ -2,8 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "runner/sys/json_whole.h"
 #include "steps/probe/lib/expect.h"
 #include "steps/probe/lib/owner.h"
 #include "tests/support/test_call.h"

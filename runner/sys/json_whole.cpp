@@ -1,0 +1,3 @@
+#include "runner/sys/json_whole.h"
+
+template class nlohmann::basic_json<>;
