@@ -33,15 +33,17 @@ class Start : public Step {
       if (!service->can_start())
         throw Error(ErrorKind::refused, "cannot tell how to start", service->name(), "no `command` is given",
                     "give the service's program: command = { \"/path/of/program\" }");
-      preview.summary = "start " + service->name();
+      const bool enable = wants_enabled(params, *service) && !service->enabled();
+      preview.summary = (enable ? "start and enable " : "start ") + service->name();
       if (auto running = service->running()) {
-        preview.verdict = Preview::Verdict::nothing_to_do;
-        preview.summary = service->name() + " runs already";
+        if (!enable) preview.verdict = Preview::Verdict::nothing_to_do;
+        preview.summary =
+            (enable ? "enable " + service->name() + ", which" : service->name()) + " runs already";
         if (running->pid > 0) preview.summary += ", " + sys::show_process(running->pid);
         preview.hints.push_back("unless an earlier step stops it, it is left as it is");
         return preview;
       }
-      preview.hints = service->hints();
+      if (!enable) preview.hints = service->hints();
       for (const Problem& lack : service->lacks()) {
         // An earlier step may bring it; if none does, the start itself refuses.
         preview.verdict = Preview::Verdict::cannot_yet_tell;
@@ -56,10 +58,13 @@ class Start : public Step {
 
   Json apply(const Params& params, Call& call) const override {
     auto service = service_of(params, call);
+    const bool enable = wants_enabled(params, *service);
     auto running = service->running();
     if (!call.notes().contains("before")) {
       if (!running) refuse_lacks(*service);
-      call.note("before", {{"running", service->meant_to_run()}});
+      Json before = {{"running", service->meant_to_run()}};
+      if (enable) before["enabled"] = service->enabled();
+      call.note("before", before);
     }
     failpoint("service.start:noted");
     if (!running) {
@@ -74,26 +79,44 @@ class Start : public Step {
     if (!running)
       throw Error(ErrorKind::permanent, "the service ended at once", service->name(),
                   "it was up, and is gone", "look into its log");
+    if (enable && !service->enabled()) service->set_enabled(call, true);
+    failpoint("service.start:enabled");
     return outputs_of(params, *running);
   }
 
   Done check(const Params& params, Call& call, Json& outputs) const override {
-    auto running = service_of(params, call)->running();
-    if (!running) return Done::no;
+    auto service = service_of(params, call);
+    auto running = service->running();
+    if (!running || (wants_enabled(params, *service) && !service->enabled())) return Done::no;
     outputs = outputs_of(params, *running);
     return Done::yes;
   }
 
   void undo(const Params& params, Call& call, const Json*) const override {
     const Json& notes = call.notes();
-    if (!notes.contains("before") || notes["before"]["running"] == true) return;
+    if (!notes.contains("before")) return;
     auto service = service_of(params, call);
-    if (service->exists() && !service->ended()) service->stop(call, params.duration("within"));
+    if (!service->exists()) return;
+    if (notes["before"].contains("enabled") && notes["before"]["enabled"] == false && service->enabled())
+      service->set_enabled(call, false);
+    if (notes["before"]["running"] == false && !service->ended())
+      service->stop(call, params.duration("within"));
     failpoint("service.start:undone");
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
-    return sys::sha256_hex(service_state(params, call));
+    std::string state = service_state(params, call);
+    if (params.flag("enable") && service_of(params, call)->enabled()) state += " enabled";
+    return sys::sha256_hex(state);
+  }
+
+ private:
+  static bool wants_enabled(const Params& params, const Service& service) {
+    if (!params.flag("enable")) return false;
+    if (!service.can_enable())
+      throw Error(ErrorKind::refused, "cannot enable", service.name(), "no systemd runs it",
+                  "leave `enable` out, and see to its start at boot yourself");
+    return true;
   }
 };
 
@@ -105,6 +128,13 @@ std::vector<Field> fields() {
                     "",
                     "the version that it runs, for those who probe it",
                     "pinned.version",
+                    {}});
+  fields.push_back({"enable",
+                    FieldType::boolean,
+                    false,
+                    "false",
+                    "have it started at every boot, too; units of systemd only",
+                    "true",
                     {}});
   return fields;
 }
@@ -122,7 +152,8 @@ const StepType service_start = {
         "as it is. After "
         "a crash the one that was started is found by its pid file and by RELIGHT_TOKEN in its environment: "
         "never a "
-        "second one. Undo stops it only if it did not run before.",
+        "second one. Undo stops it only if it did not run before, and disables it only if it was not "
+        "enabled.",
     .example = "service.start \"aihummer\" { unit = \"aihummer\", version = \"1.4.2\" }",
     .fields = fields(),
     .outputs = {{"identity", "its main process, as `service` of a probe takes it"},

@@ -42,6 +42,11 @@ class Service {
   // relight itself starts it.
   virtual void start(Call& call, const std::string& token, std::chrono::milliseconds within) = 0;
 
+  // Whether it is started at every boot. Only units can be told; for others can_enable() is false.
+  virtual bool can_enable() const { return false; }
+  virtual bool enabled() const { return false; }
+  virtual void set_enabled(Call&, bool) {}
+
   // From whatever it does to ended, with everything below it.
   virtual void stop(Call& call, std::chrono::milliseconds within) = 0;
 };

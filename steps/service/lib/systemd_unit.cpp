@@ -62,7 +62,8 @@ class SystemdUnit : public Service {
   }
 
   std::vector<std::string> hints() const override {
-    if (show()["UnitFileState"] != "disabled") return {};
+    // A cluster of Debian's is started at boot by what its start.conf says.
+    if (show()["UnitFileState"] != "disabled" || unit_.starts_with("postgresql@")) return {};
     return {"unit " + unit_ + " is not enabled: it does not come back after a reboot (systemctl enable " +
             unit_ + ")"};
   }
@@ -88,6 +89,22 @@ class SystemdUnit : public Service {
     if (std::string journal = journal_end(call, since); !journal.empty())
       why += "; its journal ends with: " + journal;
     throw Error(ErrorKind::permanent, "cannot start", name(), why, "systemctl status " + unit_);
+  }
+
+  bool can_enable() const override { return true; }
+
+  bool enabled() const override { return show()["UnitFileState"].starts_with("enabled"); }
+
+  void set_enabled(Call& call, bool wanted) override {
+    const std::string verb = wanted ? "enable" : "disable";
+    const sys::Result result = systemctl(call, {verb, unit_}, std::chrono::minutes(1));
+    if (result.ok() && enabled() == wanted) return;
+    throw Error(ErrorKind::permanent, "cannot " + verb, name(),
+                result.ok() ? "its file says nothing of when it is started"
+                            : "systemctl exited with " + std::to_string(result.exit_code) + ": " +
+                                  sys::trim(result.err_tail),
+                wanted ? "give its file a section [Install] with WantedBy=multi-user.target"
+                       : "systemctl status " + unit_);
   }
 
   void stop(Call& call, std::chrono::milliseconds within) override {

@@ -217,6 +217,44 @@ TEST_CASE("a unit whose file is gone is stopped while it runs") {
   CHECK_FALSE(alive(process));
 }
 
+TEST_CASE("with `enable` a unit is started at every boot, too; undo disables it if it was not enabled") {
+  TestUnit unit("app");
+  unit.install("ExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target");
+  CHECK(UnitStep("service.start", unit).preview().hints.size() == 1);  // not enabled
+  UnitStep start("service.start", unit, {{"enable", true}});
+  CHECK(start.preview().summary == "start and enable unit app");
+  const std::string before = start.digest();
+  REQUIRE(start.killed_applying("service.start:started"));
+  CHECK(start.check() == Done::no);
+  CHECK(start.preview().summary.starts_with("enable unit app, which runs already"));
+  start.apply();
+  CHECK(unit.property("UnitFileState") == "enabled");
+  CHECK(start.check() == Done::yes);
+  CHECK(start.preview().verdict == Preview::Verdict::nothing_to_do);
+  start.undo();
+  CHECK(unit.property("UnitFileState") == "disabled");
+  CHECK(start.digest() == before);
+
+  TestUnit other("other");
+  other.install("ExecStart=/bin/sleep 1000");
+  UnitStep static_one("service.start", other, {{"enable", true}});
+  CHECK(static_one.fails().why == "its file says nothing of when it is started");
+  static_one.undo();
+  CHECK(other.state() == "inactive");
+}
+
+TEST_CASE("what was enabled before stays so") {
+  TestUnit unit("app");
+  unit.install("ExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target");
+  REQUIRE(systemctl({"enable", unit.name()}) == 0);
+  UnitStep start("service.start", unit, {{"enable", true}});
+  start.apply();
+  start.undo();
+  CHECK(unit.property("UnitFileState") == "enabled");
+  CHECK(unit.state() == "inactive");
+  systemctl({"disable", unit.name()});
+}
+
 TEST_CASE("units without a main process, and those that fork, are up and probed, too") {
   const int port = free_port();
   TestUnit forking("forking");
