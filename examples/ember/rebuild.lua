@@ -1,8 +1,6 @@
 -- Rebuild a lost Ember host, on a machine where no systemd runs. The order is that of every rebuild: recovery.lua.
 local recovery = require "recovery"
 
-runbook "ember-rebuild" { budget = { rto = "10m", rpo = "5m" } }
-
 local input = inputs {
   version    = { doc = "version the backup was made with", example = "1.0.0" },
   backup     = { doc = "folder of the recovery set that `ember backup` wrote", type = "location" },
@@ -16,15 +14,14 @@ local input = inputs {
   cluster    = { doc = "name of its PostgreSQL 15 cluster", default = "ember" },
   pg_port    = { doc = "port of that cluster, when it is made anew for a dump", default = "5432" },
 }
+-- A dump bears the time that it was made at without its zone: what was lost since cannot be measured.
+runbook "ember-rebuild" { budget = { rto = "10m", rpo = input.by == "wal" and "5m" or nil } }
 local home, pid_file = input.home, input.home / "run/ember.pid"
 
 recovery.fence()
 recovery.server "15"
 service.stop "stop" { pid_file = pid_file, port = input.port }
-shell.run "user" {
-  command = { "useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "ember" },
-  check = { "id", "ember" }, undo = { "userdel", "ember" },
-}
+recovery.user "ember"
 host.directory "run" { path = home / "run", owner = "ember", mode = "0750" }
 
 local pinned = recovery.release { product = "ember", version = input.version, set = input.backup, into = home }

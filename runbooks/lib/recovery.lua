@@ -14,6 +14,14 @@ function recovery.server(version)
   host.directory "clusters-config" { path = "/etc/postgresql" / version, owner = "postgres" }
 end
 
+-- The system user that the service runs as, and that owns what is restored for it.
+function recovery.user(name)
+  shell.run "user" {
+    command = { "useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name },
+    check = { "id", name }, undo = { "userdel", name },
+  }
+end
+
 function recovery.release(r)
   return release.pin "release" { product = r.product, version = r.version, from = r.set / "releases", into = r.into }
 end

@@ -67,7 +67,19 @@ TEST_CASE("by the daily dump the server runs before its database is restored") {
     CHECK(waits_for(plan, "database", "postgresql"));
     CHECK(waits_for(plan, "postgresql", "cluster"));
     CHECK(waits_for(plan, "database", "role"));
+    CHECK_FALSE(plan.budget.rpo);
+    CHECK(plan_of(runbook, {}).budget.rpo);
   }
+}
+
+TEST_CASE("a service that does not run as root gets its user, and what it owns") {
+  Plan plan = plan_of(aihummer, {{"blobs", "/srv/blobs"}, {"user", "hummer"}});
+  for (const char* step : {"keys", "blobs"}) {
+    CHECK((*plan.find(step)->params)["owner"] == "hummer");
+    CHECK(waits_for(plan, step, "user"));
+  }
+  CHECK(waits_for(plan, "aihummer", "user"));
+  CHECK(plan_of(aihummer, {}).find("user") == nullptr);
 }
 
 TEST_CASE("without media an AiHummer has no blobs to restore") {

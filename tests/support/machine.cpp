@@ -15,18 +15,28 @@ bool in_machine() {
   return std::getenv("RELIGHT_IN_MACHINE") != nullptr;
 }
 
-void run_in_machine(const char* source_file) {
+bool run_in_machine(const char* source_file, const MachineRun& run) {
   constexpr int not_run_here = 77;
   const std::string source = source_file;
   sys::Command command;
-  command.argv = {
-      RELIGHT_SOURCE_DIR "/tests/support/machine", std::filesystem::read_symlink("/proc/self/exe").string(),
-      "--source-file=*" + source.substr(source.rfind("tests/")), "--test-suite=machine", "--no-skip=true"};
+  command.argv = {RELIGHT_SOURCE_DIR "/tests/support/machine",
+                  std::filesystem::read_symlink("/proc/self/exe").string(),
+                  "--source-file=*" + source.substr(source.rfind("tests/")),
+                  "--test-suite=machine",
+                  "--test-case=" + run.test_case,
+                  "--no-skip=true"};
+  command.extra_env["RELIGHT_MACHINE_FOLDER"] = run.folder;
   command.capture_stdout = false;
   command.on_output = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
   const int exit = sys::run(command).exit_code;
   std::fflush(stdout);
-  if (exit != not_run_here) CHECK_MESSAGE(exit == 0, "on the machine, as told above");
+  if (exit == not_run_here) return false;
+  CHECK_MESSAGE(exit == 0, "on the machine, as told above");
+  return true;
+}
+
+std::string shared_folder() {
+  return std::getenv("RELIGHT_MACHINE_FOLDER");
 }
 
 }  // namespace relight
