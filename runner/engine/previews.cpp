@@ -31,8 +31,9 @@ class Previewing {
       : plan_(plan),
         options_(options),
         preview_(preview),
-        keeper_(sys::Keeper::start(
-            [this](int socket) { return serve_previews(socket, plan_, options_, mark_); }, {})) {}
+        keeper_(
+            sys::Keeper::start([this](int socket) { return serve_previews(socket, plan_, options_, mark_); },
+                               {}, {}, sys::Launcher::none)) {}
 
   void preview(Group group) {
     while (!group.steps.empty()) {

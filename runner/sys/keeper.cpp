@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "runner/sys/channel.h"
 #include "runner/sys/error.h"
@@ -57,17 +58,17 @@ Message answer_of(Channel& channel, const char* what) {
 }  // namespace
 
 struct Keeper::State {
-  State(Fd keeper_socket, Fd launcher_socket)
-      : keeper(std::move(keeper_socket)), launcher(std::move(launcher_socket)) {}
+  explicit State(Fd keeper_socket) : keeper(std::move(keeper_socket)) {}
   ~State() {
     keeper.close();
-    launcher.close();
+    launcher.reset();
     for (pid_t pid : {keeper_pid, launcher_pid})
-      while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+      while (pid > 0 && waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
       }
   }
 
-  Channel keeper, launcher;
+  Channel keeper;
+  std::optional<Channel> launcher;
   pid_t keeper_pid = -1, launcher_pid = -1;
   std::uint64_t last_id = 0;
 };
@@ -77,15 +78,17 @@ Keeper::Keeper(Keeper&&) noexcept = default;
 Keeper::~Keeper() = default;
 
 Keeper Keeper::start(std::function<int(int socket)> worker, const std::vector<int>& kept_fds,
-                     const std::vector<int>& own_fds) {
+                     const std::vector<int>& own_fds, Launcher launcher) {
   Fd theirs, keeper_end, launcher_end;
   pid_t keeper_pid =
       fork_with(theirs, keeper_end, [&](Fd socket) { keep(std::move(socket), worker, kept_fds, own_fds); });
-  pid_t launcher_pid = fork_with(theirs, launcher_end, [](Fd socket) { serve_launches(std::move(socket)); });
   Keeper keeper;
-  keeper.state_ = std::make_unique<State>(std::move(keeper_end), std::move(launcher_end));
+  keeper.state_ = std::make_unique<State>(std::move(keeper_end));
   keeper.state_->keeper_pid = keeper_pid;
-  keeper.state_->launcher_pid = launcher_pid;
+  if (launcher == Launcher::none) return keeper;
+  keeper.state_->launcher_pid =
+      fork_with(theirs, launcher_end, [](Fd socket) { serve_launches(std::move(socket)); });
+  keeper.state_->launcher.emplace(std::move(launcher_end));
   return keeper;
 }
 
@@ -136,8 +139,10 @@ std::vector<KeeperEvent> Keeper::events() {
 ProcessId Keeper::launch(const Launch& launch) {
   MessageWriter writer;
   writer.texts(launch.argv).table(launch.env).text(launch.as).text(launch.cwd).text(launch.log);
-  state_->launcher.send(writer.text(launch.pid_file).bytes());
-  MessageReader reader(answer_of(state_->launcher, "launcher").bytes);
+  if (!state_->launcher)
+    throw Error(ErrorKind::permanent, "cannot start a service", launch.argv.at(0), "there is no launcher");
+  state_->launcher->send(writer.text(launch.pid_file).bytes());
+  MessageReader reader(answer_of(*state_->launcher, "launcher").bytes);
   if (reader.number() != 0) {
     ProcessId process;
     process.pid = static_cast<int>(reader.number());

@@ -44,13 +44,15 @@ struct KeeperEvent {
   int left_behind = 0;  // ended: processes of it that were still there and were ended with it
 };
 
+enum class Launcher { beside, none };  // none: nothing may be launched
+
 class Keeper {
  public:
   // `worker` is run in a forked child of the keeper: (socket) -> exit code. `kept_fds` (a liveness
   // file) stay open in the keeper and in all that it starts, `own_fds` (a lock) in the keeper alone, and
   // neither in what the launcher starts.
   static Keeper start(std::function<int(int socket)> worker, const std::vector<int>& kept_fds,
-                      const std::vector<int>& own_fds = {});
+                      const std::vector<int>& own_fds = {}, Launcher launcher = Launcher::beside);
   ~Keeper();  // ends every descendant, waits for the keeper and the launcher to be gone
   Keeper(Keeper&&) noexcept;
 

@@ -89,6 +89,16 @@ TEST_CASE("a program's start and end come as events, with exit code or signal") 
   CHECK(end.left_behind == 0);
 }
 
+TEST_CASE("a keeper without a launcher starts programs, and no services") {
+  Keeper keeper = Keeper::start(no_worker, {}, {}, Launcher::none);
+  Events events{keeper};
+  CHECK(events.wait(keeper.spawn(shell("exit 7")), Kind::ended).exit_code == 7);
+  Launch service;
+  service.argv = {"/bin/true"};
+  CHECK_THROWS_WITH_AS(keeper.launch(service), "cannot start a service: /bin/true: there is no launcher",
+                       Error);
+}
+
 TEST_CASE("what cannot be started is told with its reason") {
   Keeper keeper = Keeper::start(no_worker, {});
   Events events{keeper};
