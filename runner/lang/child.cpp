@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "runner/lang/bounds.h"
@@ -15,14 +16,18 @@ namespace relight::lang {
 
 namespace {
 
-// What the child sends: one of these, then CBOR (time_up: the text "FILE:LINE"). CBOR, for the bytes of a
-// source need not be UTF-8.
+// What the child sends: one of these, then the length of what follows (8 bytes), then CBOR (time_up: the text
+// "FILE:LINE", without a length). CBOR, for the bytes of a source need not be UTF-8.
 constexpr char result_tag = 'R', faults_tag = 'F', error_tag = 'E', time_up_tag = 'T';
+constexpr std::size_t before_cbor = 1 + sizeof(std::uint64_t);
 constexpr std::size_t net_over_lua = 512u << 20;
 
 void send(int fd, char tag, const Json& value) {
-  std::vector<std::uint8_t> bytes = {static_cast<std::uint8_t>(tag)};
+  std::vector<std::uint8_t> bytes(before_cbor);
   Json::to_cbor(value, bytes);
+  bytes[0] = static_cast<std::uint8_t>(tag);
+  const std::uint64_t length = bytes.size() - before_cbor;
+  std::memcpy(&bytes[1], &length, sizeof length);
   for (std::size_t sent = 0; sent < bytes.size();) {
     const ssize_t wrote = write(fd, bytes.data() + sent, bytes.size() - sent);
     if (wrote < 0 && errno == EINTR) continue;
@@ -60,16 +65,25 @@ void send(int fd, char tag, const Json& value) {
   _exit(0);  // the parent's buffers are the parent's to flush
 }
 
-std::string read_all(int fd) {
+bool is_whole(const std::string& bytes) {
+  if (bytes.size() < before_cbor || bytes[0] == time_up_tag) return false;
+  std::uint64_t length;
+  std::memcpy(&length, &bytes[1], sizeof length);
+  return bytes.size() - before_cbor == length;
+}
+
+// To the end of the answer, or to where the child left off.
+std::string read_answer(int fd) {
   std::string bytes;
   char buffer[65536];
-  for (;;) {
+  while (!is_whole(bytes)) {
     const ssize_t got = read(fd, buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw system_error(errno, "cannot load the runbook", "the evaluating process");
     if (got == 0) return bytes;
     bytes.append(buffer, static_cast<std::size_t>(got));
   }
+  return bytes;
 }
 
 Place place_in(const std::string& text, const std::string& runbook) {
@@ -109,25 +123,10 @@ int Child::end() {
 }
 
 Json Child::answer() {
-  const std::string bytes = read_all(from_.get());
-  const int status = end();
-  if (!bytes.empty() && bytes[0] == time_up_tag)
-    throw RunbookError(
-        {{place_in(bytes.substr(1), runbook_), "",
-          "it has taken " + std::to_string(limits_.cpu_seconds) + " s of processor time without an end",
-          "is there a loop that never ends, or a pattern with many stars? what takes work belongs into a "
-          "step",
-          nullptr}});
-  if (bytes.empty() || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    const std::string how = WIFSIGNALED(status)
-                                ? std::string("it was ended by signal ") + std::to_string(WTERMSIG(status)) +
-                                      " (" + strsignal(WTERMSIG(status)) + ")"
-                                : "it ended without an answer";
-    throw Error(ErrorKind::permanent, "cannot load the runbook", runbook_,
-                "the process that evaluates it broke off: " + how,
-                "does it build texts or tables without an end?");
-  }
-  Json value = Json::from_cbor(bytes.begin() + 1, bytes.end());
+  const std::string bytes = read_answer(from_.get());
+  // Its memory takes a while to be taken down, and nothing needs to wait for that but the destructor.
+  if (!is_whole(bytes)) refuse(bytes, end());
+  Json value = Json::from_cbor(bytes.begin() + before_cbor, bytes.end());
   if (bytes[0] == faults_tag) {
     std::vector<RunbookFault> faults;
     for (const Json& fault : value)
@@ -136,6 +135,23 @@ Json Child::answer() {
   }
   if (bytes[0] == error_tag) throw Error(error_kind_named(value[0]), value[1], value[2], value[3], value[4]);
   return value;
+}
+
+void Child::refuse(const std::string& bytes, int status) const {
+  if (!bytes.empty() && bytes[0] == time_up_tag)
+    throw RunbookError(
+        {{place_in(bytes.substr(1), runbook_), "",
+          "it has taken " + std::to_string(limits_.cpu_seconds) + " s of processor time without an end",
+          "is there a loop that never ends, or a pattern with many stars? what takes work belongs into a "
+          "step",
+          nullptr}});
+  const std::string how = WIFSIGNALED(status)
+                              ? std::string("it was ended by signal ") + std::to_string(WTERMSIG(status)) +
+                                    " (" + strsignal(WTERMSIG(status)) + ")"
+                              : "it ended without an answer";
+  throw Error(ErrorKind::permanent, "cannot load the runbook", runbook_,
+              "the process that evaluates it broke off: " + how,
+              "does it build texts or tables without an end?");
 }
 
 Json in_child(const Limits& limits, const std::string& runbook, const std::function<Json()>& work) {

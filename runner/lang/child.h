@@ -14,7 +14,7 @@ class Child {
  public:
   Child(const Limits& limits, std::string runbook, const std::function<Json()>& work);
   Child(const Child&) = delete;
-  ~Child();  // ends it, where nobody waited for its answer
+  ~Child();  // ends it, where nobody took its answer, and waits for it to be gone
 
   // What `work` gave, once. What it threw is thrown here: RunbookError, Error. A child that was ended by a
   // bound is a RunbookError at the last line seen.
@@ -22,6 +22,7 @@ class Child {
 
  private:
   int end();  // its wait status
+  [[noreturn]] void refuse(const std::string& bytes, int status) const;
 
   Limits limits_;
   std::string runbook_;

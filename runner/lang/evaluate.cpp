@@ -3,6 +3,7 @@
 #include "runner/lang/child.h"
 #include "runner/lang/evaluation.h"
 #include "runner/lang/words.h"
+#include "runner/sys/digest.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 
@@ -30,6 +31,8 @@ Json evaluate_once(const EvaluateRequest& request, const std::vector<const StepT
 
 Evaluated evaluate(const EvaluateRequest& request) {
   const std::vector<const StepType*> types = with_words(request.types);
+  // Three processes hash the plan: what OpenSSL reads for its first hash is read before the forks, once.
+  sys::sha256_hex("");
   // Twice, side by side, in two processes that share nothing: what differs between them is no plan.
   Child first(request.limits, request.runbook_path, [&] { return evaluate_once(request, types, true); });
   Child second(request.limits, request.runbook_path, [&] { return evaluate_once(request, types, false); });
