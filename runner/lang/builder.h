@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "runner/lang/fault.h"
@@ -67,8 +68,8 @@ class Builder {
   Plan plan_;
   std::optional<Place> head_at_;
   std::deque<StepHandle> handles_;
-  std::map<std::string, std::size_t> index_;  // of the steps in the plan
-  std::map<std::string, std::pair<const StepHandle*, Place>>
+  std::unordered_map<std::string, std::size_t> index_;  // of the steps in the plan
+  std::unordered_map<std::string, std::pair<const StepHandle*, Place>>
       names_;                    // of every step met, the faulty ones, too
   std::set<std::size_t> sinks_;  // the steps that no other waits for yet
   std::optional<std::size_t> last_approve_;

@@ -101,8 +101,10 @@ void Builder::head(lua_State* lua, const std::string& name, int table, const Pla
 }
 
 void Builder::check_wanted() {
+  if (wanted_.empty()) return;
   std::vector<std::string> names;
   for (const auto& [name, met] : names_) names.push_back(name);
+  std::sort(names.begin(), names.end());  // so that the same one of two near names is told each time
   for (const Wanted& wanted : wanted_) {
     const auto known = names_.find(wanted.name);
     if (wanted.name == wanted.step) {

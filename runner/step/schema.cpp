@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "runner/step/value.h"
 #include "runner/sys/json_whole.h"
@@ -255,19 +256,20 @@ std::vector<Fault> check_value(const Field& field, const Json& value) {
 
 std::vector<Fault> check_values(const std::vector<Field>& fields, const Json& values) {
   std::vector<Fault> faults;
-  std::vector<std::string> names;
   for (const Field& field : fields) {
-    names.push_back(field.name);
-    const bool given = values.is_object() && values.contains(field.name);
-    if (given) {
-      for (Fault& fault : check_value(field, values[field.name])) faults.push_back(std::move(fault));
+    const auto given = values.find(field.name);
+    if (given != values.end()) {
+      for (Fault& fault : check_value(field, *given)) faults.push_back(std::move(fault));
     } else if (field.required) {
       faults.push_back(
           {field.name, "is missing", field.example.empty() ? field.doc : "write " + field.example});
     }
   }
   for (auto it = values.begin(); values.is_object() && it != values.end(); ++it) {
-    if (std::find(names.begin(), names.end(), it.key()) != names.end()) continue;
+    const auto is_it = [&](const Field& field) { return field.name == it.key(); };
+    if (std::any_of(fields.begin(), fields.end(), is_it)) continue;
+    std::vector<std::string> names;
+    for (const Field& field : fields) names.push_back(field.name);
     const std::string near = near_name(it.key(), names);
     faults.push_back({it.key(), "is no field of this step",
                       near.empty() ? "it takes " + sys::join(names, ", ") : "did you mean `" + near + "`?"});
@@ -275,11 +277,22 @@ std::vector<Fault> check_values(const std::vector<Field>& fields, const Json& va
   return faults;
 }
 
+namespace {
+
+// A plan asks for the same few defaults step after step.
+const Json& parsed_fallback(const std::string& text) {
+  thread_local std::unordered_map<std::string, Json> parsed;
+  const auto known = parsed.find(text);
+  return known != parsed.end() ? known->second : parsed.emplace(text, Json::parse(text)).first->second;
+}
+
+}  // namespace
+
 Json with_defaults(const std::vector<Field>& fields, const Json& values) {
   Json filled = values.is_object() ? values : Json::object();
   for (const Field& field : fields)
-    if (!filled.contains(field.name) && !field.fallback.empty())
-      filled[field.name] = Json::parse(field.fallback);
+    if (!field.fallback.empty() && !filled.contains(field.name))
+      filled[field.name] = parsed_fallback(field.fallback);
   return filled;
 }
 

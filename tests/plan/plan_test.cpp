@@ -36,6 +36,15 @@ TEST_CASE("a plan survives its JSON and its text, every field of it") {
   CHECK(read.find("p")->step_type->name == "probe.command");
 }
 
+TEST_CASE("the text of a plan holds every value as JSON writes it") {
+  const Json params =
+      Json::parse(R"({"a": [], "b": {}, "c": null, "d": [1, -2, 0.5, true, "x"], "é \"\\\n\u0001": "\u007f/",
+    "e": {"f": [{"g": ["h", {"i": "j"}]}, []], "k": ""}})");
+  Plan plan = whole_plan();
+  plan.steps[1].params = std::make_shared<const Json>(params);
+  CHECK(text_of(plan).find("\"params\":" + params.dump() + ",") != std::string::npos);
+}
+
 TEST_CASE("a plan that was changed by hand is not trusted") {
   const Plan plan = whole_plan();
   Json json = to_json(plan);
@@ -46,4 +55,11 @@ TEST_CASE("a plan that was changed by hand is not trusted") {
   json = to_json(plan);
   json.erase("steps");
   CHECK_THROWS_AS(plan_from_json(json, fake_types()), Error);
+  for (const char* field : {"name", "type", "file", "line", "after", "params"}) {
+    json = to_json(plan);
+    json["steps"][1].erase(field);
+    CHECK_THROWS_AS(plan_from_json(json, fake_types()), Error);
+    json["steps"][1][field] = 1.5;
+    CHECK_THROWS_AS(plan_from_json(json, fake_types()), Error);
+  }
 }
