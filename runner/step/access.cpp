@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "runner/sys/files.h"
 #include "runner/sys/process.h"
 
 namespace relight {
@@ -63,6 +64,37 @@ Access access_wanted(const Params& params) {
   }
   if (given(params, "group")) access.gid = group_id(params.text("group"));
   return access;
+}
+
+Field mode_field(std::string doc, std::string fallback) {
+  return {.name = "mode",
+          .type = FieldType::text,
+          .required = false,
+          .fallback = std::move(fallback),
+          .doc = std::move(doc),
+          .example = "\"0640\"",
+          .choices = {}};
+}
+
+Field owner_field(std::string doc) {
+  return {.name = "owner",
+          .type = FieldType::text,
+          .required = false,
+          .fallback = "",
+          .doc = std::move(doc),
+          .example = "\"aihummer\"",
+          .choices = {}};
+}
+
+Field group_field() {
+  Field field = owner_field("its group, by name or number; the owner's own when only the owner is given");
+  field.name = "group";
+  return field;
+}
+
+std::vector<std::string> path_target(const Params& params, const std::string& field) {
+  if (!given(params, field)) return {};
+  return {"path:" + sys::absolute(params.text(field))};
 }
 
 std::optional<Access> access_foreseen(const Params& params, Preview& preview) {

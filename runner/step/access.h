@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runner/step/params.h"
 #include "runner/step/step.h"
@@ -28,8 +29,17 @@ gid_t group_id(const std::string& name_or_number);  // refused Error: no such gr
 // brings its own group.
 Access access_wanted(const Params& params);
 
-// The same for a preview: a bad mode is a problem, a user who is not there yet (a package may bring it) makes
-// the verdict cannot_yet_tell; nothing is returned then.
+// The fields that these read, for a type to declare.
+Field mode_field(std::string doc = "its mode, in octal digits", std::string fallback = "");
+Field owner_field(std::string doc = "its owner, by name or number");
+Field group_field();
+
+// "path:..." of the field, in the one form in which two runs name the same path; nothing where it is not
+// known yet.
+std::vector<std::string> path_target(const Params& params, const std::string& field);
+
+// The same as access_wanted for a preview: a bad mode is a problem, a user who is not there yet (a package
+// may bring it) makes the verdict cannot_yet_tell; nothing is returned then.
 std::optional<Access> access_foreseen(const Params& params, Preview& preview);
 
 }  // namespace relight

@@ -48,8 +48,7 @@ void set_access(const std::string& path, mode_t mode, uid_t uid, gid_t gid) {
 class Directory : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
-    if (!params.known("path")) return {};
-    return {"path:" + params.text("path")};
+    return path_target(params, "path");
   }
 
   Preview preview(const Params& params, Call& call) const override {
@@ -156,27 +155,9 @@ const StepType host_directory = {
              .doc = "the folder",
              .example = "\"/srv/aihummer\"",
              .choices = {}},
-            {.name = "mode",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "its mode, in octal digits; 0755 for a new one",
-             .example = "\"0750\"",
-             .choices = {}},
-            {.name = "owner",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "its owner, by name or number",
-             .example = "\"aihummer\"",
-             .choices = {}},
-            {.name = "group",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "its group, by name or number; the owner's own when only the owner is given",
-             .example = "\"aihummer\"",
-             .choices = {}},
+            mode_field("its mode, in octal digits; 0755 for a new one"),
+            owner_field(),
+            group_field(),
         },
     .outputs = {{.name = "path", .doc = "the folder's path"}},
     .in_doubt = InDoubt::again,

@@ -33,8 +33,7 @@ PlacedFile placed(const Params& params, Call& call) {
 class File : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
-    if (!params.known("into")) return {};
-    return {"path:" + params.text("into")};
+    return path_target(params, "into");
   }
 
   Preview preview(const Params& params, Call& call) const override {
@@ -159,27 +158,9 @@ const StepType host_file = {
              .doc = "the bytes, as a secret",
              .example = "secret.file \"/root/pgpass\"",
              .choices = {}},
-            {.name = "mode",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "its mode, in octal digits",
-             .example = "\"0640\"",
-             .choices = {}},
-            {.name = "owner",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "its owner, by name or number",
-             .example = "\"aihummer\"",
-             .choices = {}},
-            {.name = "group",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "its group, by name or number; the owner's own when only the owner is given",
-             .example = "\"aihummer\"",
-             .choices = {}},
+            mode_field(),
+            owner_field(),
+            group_field(),
         },
     .outputs = {{.name = "into", .doc = "the file's path"}},
     .in_doubt = InDoubt::again,

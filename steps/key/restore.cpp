@@ -128,8 +128,7 @@ PlacedFile placed(const Params& params, Call& call) {
 class Restore : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
-    if (!params.known("into")) return {};
-    return {"path:" + params.text("into")};
+    return path_target(params, "into");
   }
 
   Preview preview(const Params& params, Call& call) const override {
@@ -269,27 +268,10 @@ const StepType key_restore = {
              .doc = "how long each key is, decoded",
              .example = "32",
              .choices = {}},
-            {.name = "mode",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "\"0600\"",
-             .doc = "the file's mode, in octal digits",
-             .example = "\"0640\"",
-             .choices = {}},
-            {.name = "owner",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "the file's owner, by name or number; not given: as the old file's, else relight's own",
-             .example = "\"aihummer\"",
-             .choices = {}},
-            {.name = "group",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "the file's group, by name or number; the owner's own when only the owner is given",
-             .example = "\"aihummer\"",
-             .choices = {}},
+            mode_field("the file's mode, in octal digits", "\"0600\""),
+            owner_field(
+                "the file's owner, by name or number; not given: as the old file's, else relight's own"),
+            group_field(),
         },
     .outputs =
         {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "runner/step/access.h"
 #include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
 #include "runner/step/step.h"
@@ -81,8 +82,7 @@ std::string version_named(const std::string& link_text) {
 class PinRelease : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
-    if (!params.known("into")) return {};
-    return {"path:" + params.text("into")};
+    return path_target(params, "into");
   }
 
   Preview preview(const Params& params, Call& call) const override {

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "runner/step/access.h"
 #include "runner/step/failpoint.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
@@ -85,8 +86,7 @@ Done told(const Params& params, Call& call) {
 class Run : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
-    if (!params.has("creates") || !params.known("creates")) return {};
-    return {"path:" + params.text("creates")};
+    return path_target(params, "creates");
   }
 
   Preview preview(const Params& params, Call& call) const override {
