@@ -132,6 +132,8 @@ void PlacedFile::foresee(Preview& preview) const {
   if (!old) return;
   if (const auto why = in_the_way(path_)) return problem(*why, way_out);
   if (access(path_.c_str(), W_OK) != 0) problem("the old file cannot be written by this user", other_user);
+  if (const SwitchOutlook outlook = switch_outlook(path_); outlook.obstacle)
+    return problem(outlook.obstacle->why, way_out);
   preview.keeps.push_back("the old " + path_ + " (" +
                           sys::show_size(static_cast<std::uint64_t>(old->st_size)) + ")");
 }

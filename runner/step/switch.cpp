@@ -1,142 +1,107 @@
 #include "runner/step/switch.h"
 
-#include "runner/step/failpoint.h"
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runner/step/switch_way.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 
 namespace relight {
-
 namespace {
 
-std::string new_mark(const Call& call) {
-  return "new " + call.run() + " " + call.step();
-}
-std::string old_mark(const Call& call) {
-  return "old " + call.run() + " " + call.step();
-}
+constexpr const char* what_failed = "cannot switch to the new data";
 
-// The mark of the old names behind `over` the one that it took the place of: that of an earlier run, which
-// must find it again once this one was taken back.
-constexpr std::string_view over = " over ";
-
-bool is_mark(const std::string& text, const std::string& mark) {
-  return text == mark || text.starts_with(mark + std::string(over));
+bool by_entries_only(const std::string& target) {
+  return sys::is_mount_point(target) && sys::is_folder(target);
 }
 
-bool bears(const std::string& path, const std::string& mark) {
-  return sys::exists(path) && is_mark(sys::marker(path).value_or(""), mark);
-}
-
-// Of a mark "old ...", whoever's: what it took the place of. An earlier run whose own `old` stands there was
-// given up.
-std::string below(std::string text) {
-  while (text.starts_with("old ")) {
-    const std::size_t at = text.find(over);
-    text = at == std::string::npos ? "" : text.substr(at + over.size());
+// What of a mount point's entries could not be moved by this user.
+std::optional<Problem> obstacle_within(const std::string& target) {
+  const auto problem = [](const std::string& on, std::string why, std::string hint) {
+    return Problem{what_failed, on, std::move(why), std::move(hint)};
+  };
+  if (const auto mounts = sys::mounts_below(target); !mounts.empty())
+    return problem(target, mounts.front() + " within it is a mount point of its own, which cannot be moved",
+                   "unmount it, or name a folder below " + target);
+  struct stat info;
+  if (stat(target.c_str(), &info) != 0) throw system_error(errno, "cannot look at", target);
+  if (geteuid() == 0) return std::nullopt;
+  const std::string other_user = "make it the user's own, or run the step as another (`as`)";
+  if (info.st_uid != geteuid()) return problem(target, "it belongs to another user", other_user);
+  if (access(target.c_str(), W_OK | X_OK) != 0) return problem(target, "permission denied", other_user);
+  for (const std::string& name : sys::names_in(target)) {
+    const std::string entry = target + "/" + name;
+    struct stat one;
+    // To move a folder is to write into it: its `..` changes.
+    if (!sys::is_set_apart(name, true) && lstat(entry.c_str(), &one) == 0 && S_ISDIR(one.st_mode) &&
+        access(entry.c_str(), W_OK) != 0)
+      return problem(entry, "it cannot be moved: permission denied", other_user);
   }
-  return text;
-}
-
-void mark_old(const std::string& path, const std::string& mark) {
-  const std::string before = below(sys::marker(path).value_or(""));
-  sys::set_marker(path, before.empty() ? mark : mark + std::string(over) + before);
-}
-
-void unmark_old(const std::string& path) {
-  const std::string before = below(sys::marker(path).value_or(""));
-  before.empty() ? sys::clear_marker(path) : sys::set_marker(path, before);
+  return std::nullopt;
 }
 
 }  // namespace
 
-Switch::Switch(Call& call, std::string target, std::string beside)
-    : call_(call),
-      target_(std::move(target)),
-      beside_(beside.empty() ? call.beside(target_) : std::move(beside)) {}
+SwitchOutlook switch_outlook(const std::string& target) {
+  SwitchOutlook outlook{.folder = sys::parent_of(target), .obstacle = {}, .hint = ""};
+  std::string why;
+  if (sys::can_exchange(target, &why)) return outlook;
+  if (by_entries_only(target)) {
+    outlook.folder = target;
+    outlook.hint =
+        "not atomic: " + target +
+        " is a mount point: its entries are switched one by one, which can be resumed and undone; the "
+        "old ones are kept within it";
+    outlook.obstacle = obstacle_within(target);
+  } else {
+    outlook.obstacle = Problem{what_failed, target, why, "name a path that is not there yet"};
+  }
+  return outlook;
+}
 
+Switch::Switch(Call& call, std::string target, std::string beside) {
+  const bool entries = by_entries_only(target);
+  if (!entries && call.notes().contains(note_of_entries(target)))
+    throw Error(ErrorKind::needs_person, "cannot tell which data is current", target,
+                "it was a mount point when this run began, and is none now", "mount it again, then resume");
+  way_ =
+      entries ? by_entries(call, std::move(target)) : by_exchange(call, std::move(target), std::move(beside));
+}
+
+Switch::Switch(Switch&&) noexcept = default;
+Switch::~Switch() = default;
+
+const std::string& Switch::target() const {
+  return way_->target();
+}
+const std::string& Switch::beside() const {
+  return way_->beside();
+}
 Switch::State Switch::state() const {
-  if (bears(target_, new_mark(call_))) return State::switched;
-  if (bears(beside_, new_mark(call_))) return State::marked;
-  return State::nothing;
+  return way_->state();
 }
-
 bool Switch::had_old() const {
-  return sys::exists(beside_);
+  return way_->had_old();
 }
-
 std::string Switch::kept() const {
-  return state() == State::switched && had_old() ? beside_ : "";
+  return state() == State::switched && had_old() ? way_->old_place() : "";
 }
-
 void Switch::mark() {
-  if (state() != State::nothing) return;
-  // The old first: once the new bears its mark, either tree tells which it is.
-  if (sys::exists(target_)) mark_old(target_, old_mark(call_));
-  failpoint("switch:old_marked");
-  sys::set_marker(beside_, new_mark(call_));
-  failpoint("switch:marked");
+  way_->mark();
 }
-
 void Switch::commit() {
-  switch (state()) {
-    case State::switched:
-      break;
-    case State::marked:
-      failpoint("switch:before_commit");
-      if (!sys::exists(target_)) {
-        sys::rename_new(beside_, target_);
-      } else if (bears(target_, old_mark(call_))) {
-        sys::exchange(beside_, target_);
-      } else {
-        throw Error(ErrorKind::needs_person, "cannot switch to the new data", target_,
-                    "it was replaced by something else since this step began",
-                    "see who else writes there; the new data lies whole at " + beside_);
-      }
-      failpoint("switch:committed");
-      break;
-    case State::nothing:
-      throw Error(ErrorKind::permanent, "cannot switch to the new data", beside_, "it is not whole");
-  }
-  // The exchange may have been made by an attempt that died before its folder was synced.
-  sys::sync_folder(sys::parent_of(target_));
+  way_->commit();
 }
-
 void Switch::revert() {
-  if (state() == State::switched) {
-    failpoint("switch:before_revert");
-    if (!sys::exists(beside_)) {
-      sys::rename_new(target_, beside_);
-    } else if (bears(beside_, old_mark(call_))) {
-      sys::exchange(target_, beside_);
-    } else {
-      throw Error(ErrorKind::needs_person, "cannot put the old data back", beside_,
-                  "what lies there is not what this run put aside", "see who else writes there");
-    }
-    failpoint("switch:reverted");
-  }
-  sys::sync_folder(sys::parent_of(target_));
-  if (bears(target_, old_mark(call_))) unmark_old(target_);
+  way_->revert();
 }
-
 void Switch::discard() {
-  if (state() == State::switched && had_old() && !bears(beside_, old_mark(call_)))
-    throw Error(ErrorKind::needs_person, "cannot free the old data", beside_,
-                "what lies there is not what this run put aside", "see who else writes there");
-  sys::remove_tree(beside_);
-  failpoint("switch:discarded");
-  if (state() == State::switched) sys::clear_marker(target_);
+  way_->discard();
 }
-
 void Switch::drop_new() {
-  if (state() == State::switched)
-    throw Error(ErrorKind::permanent, "cannot drop the new data", target_, "it is current");
-  // The new data was current, and something else has taken its place since: this is the only old copy.
-  if (bears(beside_, old_mark(call_)))
-    throw Error(ErrorKind::needs_person, "cannot tell which data is right", target_,
-                "it was replaced by something else after this run switched it",
-                "see who else writes there; the old data lies whole at " + beside_);
-  sys::remove_tree(beside_);
-  if (bears(target_, old_mark(call_))) unmark_old(target_);
+  way_->drop_new();
 }
 
 }  // namespace relight

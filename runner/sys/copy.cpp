@@ -56,8 +56,8 @@ class Copier {
       Fd from = open_folder_at(source, name, from_ + relative);
       Fd into = open_folder_at(target, new_name, to_ + relative);
       for (const std::string& child : names_in(from.get(), from_ + relative)) {
-        if (relative.empty() && child == kMarkerFile)
-          continue;  // a copy is not what its original is marked as
+        if (relative.empty() && is_set_apart(child, mounted_))
+          continue;  // a copy is not marked as its original is
         one(from.get(), child, into.get(), child, relative + "/" + child);
       }
     } else if (S_ISREG(info.st_mode)) {
@@ -143,6 +143,7 @@ class Copier {
   }
 
   std::string from_, to_;
+  const bool mounted_ = is_mount_point(from_);
   std::map<std::pair<dev_t, ino_t>, std::string> linked_;  // the first name of what has several
   std::vector<char> block_;
   bool kernel_copies_ = true;

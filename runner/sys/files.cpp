@@ -180,21 +180,35 @@ void exchange(const std::string& a, const std::string& b) {
   rename_with(RENAME_EXCHANGE, a, b, "cannot exchange");
 }
 
+namespace {
+
+// Nothing: it is not there.
+std::optional<struct statx> statx_of(const std::string& path) {
+  struct statx info;
+  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &info) == 0) return info;
+  if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+  fail("cannot look at", path);
+}
+
+}  // namespace
+
+bool is_mount_point(const std::string& path) {
+  const auto info = statx_of(path);
+  return info && (info->stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 bool can_exchange(const std::string& target, std::string* why) {
   const auto no = [&](std::string because) {
     if (why) *why = std::move(because);
     return false;
   };
-  struct statx info;
-  if (::statx(AT_FDCWD, target.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &info) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return true;  // nothing there: a rename, which needs no exchange
-    fail("cannot look at", target);
-  }
-  if (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) return no(target + " is a mount point");
+  const auto info = statx_of(target);
+  if (!info) return true;  // nothing there: a rename, which needs no exchange
+  if (info->stx_attributes & STATX_ATTR_MOUNT_ROOT) return no(target + " is a mount point");
   // A folder that lies in an overlay's lower layer cannot be renamed (EXDEV), and nothing but a rename
   // tells whether it does, so that every folder of an overlay is taken for one.
   struct statfs system;
-  if (S_ISDIR(info.stx_mode) && ::statfs(target.c_str(), &system) == 0 &&
+  if (S_ISDIR(info->stx_mode) && ::statfs(target.c_str(), &system) == 0 &&
       static_cast<unsigned long>(system.f_type) == OVERLAYFS_SUPER_MAGIC)
     return no(target + " is a folder of an overlay file system, which may be unable to rename it");
   return true;

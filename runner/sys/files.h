@@ -58,6 +58,18 @@ void exchange(const std::string& a, const std::string& b);            // RENAME_
 // `why` says what is in the way otherwise.
 bool can_exchange(const std::string& target, std::string* why);
 
+bool is_mount_point(const std::string& path);  // nothing there: false; a link is not followed
+std::vector<std::string> mounts_below(const std::string& path);  // mount points within it, at any depth
+
+std::vector<std::string> names_in(const std::string& folder);  // sorted by bytes, without "." and ".."
+
+// Moves every entry of the folder `from` into the folder `to` of the same mount, one rename each, less those
+// whose name `stays` says so. One whose name is taken in `to` is an Error: what has been moved by then stays
+// moved, and called again it goes on. DURABLE
+void move_entries(const std::string& from, const std::string& to,
+                  const std::function<bool(const std::string& name)>& stays,
+                  const std::function<void()>& each_moved);
+
 void remove_tree(const std::string& path);  // nothing there: done. Never crosses into another mount
 void remove_file(const std::string& path);  // nothing there: done. DURABLE
 
@@ -86,7 +98,11 @@ void walk(const std::string& path, const std::function<void(const Entry&)>& each
 // files, xattrs other than user.relight*, link texts. "absent" where nothing is there.
 std::string tree_digest(const std::string& path);
 
-// user.relight on the root of a tree, else a file `.relight` in a folder. No part of its state.
+// Names in the root of a tree that are no part of its state, and that tree_bytes, tree_digest and copy_tree
+// leave out: markers, what a switch has put aside within a mount point, and there `lost+found`.
+bool is_set_apart(const std::string& name, bool in_mount_point);
+
+// user.relight on the root of a tree, else a file `.relight` in a folder.
 void set_marker(const std::string& path, const std::string& value);  // DURABLE
 std::optional<std::string> marker(const std::string& path);
 void clear_marker(const std::string& path);

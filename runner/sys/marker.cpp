@@ -24,6 +24,10 @@ bool no_attributes_here(int error_number) {
 
 }  // namespace
 
+bool is_set_apart(const std::string& name, bool in_mount_point) {
+  return name == kMarkerFile || name.starts_with(".relight-") || (in_mount_point && name == "lost+found");
+}
+
 void set_marker(const std::string& path, const std::string& value) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) throw system_error(errno, "cannot mark", path);

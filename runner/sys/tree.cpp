@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <set>
@@ -64,8 +65,13 @@ std::optional<Entry> entry_of(int parent, const std::string& name, const std::st
 // `each` also gets the open parent, the name in it and the whole stat.
 using Visit = std::function<void(const Entry&, int parent, const std::string& name, const struct stat&)>;
 
-void visit(int folder, const std::string& root, const std::string& relative, const Visit& each) {
+// `skips`: names in the root that are passed over.
+using Skip = std::function<bool(const std::string& name)>;
+
+void visit(int folder, const std::string& root, const std::string& relative, const Visit& each,
+           const Skip& skips = {}) {
   for (const std::string& name : names_in(folder, below(root, relative))) {
+    if (skips && skips(name)) continue;
     const std::string here = below(relative, name), path = below(root, here);
     struct stat info;
     const std::optional<Entry> entry = entry_of(folder, name, here, path, info);
@@ -73,6 +79,24 @@ void visit(int folder, const std::string& root, const std::string& relative, con
     each(*entry, folder, name, info);
     if (entry->kind == 'd') visit(open_folder_at(folder, name, path).get(), root, here, each);
   }
+}
+
+// As the kernel writes paths in mountinfo: a blank is \\040.
+std::string without_octal(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      plain += static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+Skip set_apart_in(const std::string& root) {
+  return [mounted = is_mount_point(root)](const std::string& name) { return is_set_apart(name, mounted); };
 }
 
 void refuse_mount(int folder, const std::string& path) {
@@ -116,6 +140,12 @@ std::vector<std::string> names_in(int folder, const std::string& path) {
   return names;
 }
 
+std::vector<std::string> names_in(const std::string& folder) {
+  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) fail("cannot open the folder", folder);
+  return names_in(fd.get(), folder);
+}
+
 Fd open_folder_at(int parent, const std::string& name, const std::string& path) {
   Fd fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) fail("cannot open the folder", path);
@@ -151,6 +181,38 @@ void walk(const std::string& path, const std::function<void(const Entry&)>& each
         [&](const Entry& entry, int, const std::string&, const struct stat&) { each(entry); });
 }
 
+std::vector<std::string> mounts_below(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) fail("cannot look at", path);
+  const std::string whole = resolved == std::string_view("/") ? "/" : std::string(resolved) + "/";
+  std::vector<std::string> found;
+  for (const std::string& line : split(read_file("/proc/self/mountinfo"), '\n')) {
+    const std::vector<std::string> fields = split(line, ' ');
+    if (fields.size() < 5) continue;
+    const std::string mount = without_octal(fields[4]);
+    if (mount.starts_with(whole) && mount != whole) found.push_back(mount);
+  }
+  return found;
+}
+
+void move_entries(const std::string& from, const std::string& to,
+                  const std::function<bool(const std::string& name)>& stays,
+                  const std::function<void()>& each_moved) {
+  Fd source(::open(from.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!source) fail("cannot open the folder", from);
+  Fd into(::open(to.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!into) fail("cannot open the folder", to);
+  for (const std::string& name : names_in(source.get(), from)) {
+    if (stays(name)) continue;
+    if (::renameat2(source.get(), name.c_str(), into.get(), name.c_str(), RENAME_NOREPLACE) != 0)
+      fail("cannot move", below(from, name) + " -> " + below(to, name));
+    each_moved();
+  }
+  // One that was moved by an attempt that died is synced here, too.
+  if (::fsync(into.get()) != 0) fail("cannot sync", to);
+  if (::fsync(source.get()) != 0) fail("cannot sync", from);
+}
+
 void remove_tree(const std::string& path) {
   struct stat info;
   if (::lstat(path.c_str(), &info) != 0) {
@@ -159,15 +221,9 @@ void remove_tree(const std::string& path) {
   }
   if (!S_ISDIR(info.st_mode)) return remove_file(path);
   // A mount below is found before the first file goes, so that a refusal has removed nothing.
-  char resolved[PATH_MAX];
-  if (::realpath(path.c_str(), resolved) == nullptr) fail("cannot remove", path);
-  const std::string whole = std::string(resolved) + "/";
-  for (const std::string& line : split(read_file("/proc/self/mountinfo"), '\n')) {
-    const std::vector<std::string> fields = split(line, ' ');
-    if (fields.size() > 4 && fields[4].starts_with(whole))
-      throw Error(ErrorKind::permanent, "cannot remove", path, fields[4] + " is a mount point",
-                  "unmount it first");
-  }
+  if (const std::vector<std::string> mounts = mounts_below(path); !mounts.empty())
+    throw Error(ErrorKind::permanent, "cannot remove", path, mounts.front() + " is a mount point",
+                "unmount it first");
   ::chmod(path.c_str(), 0700);
   {
     Fd root(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -185,10 +241,11 @@ std::uint64_t tree_bytes(const std::string& path) {
   std::set<std::pair<dev_t, ino_t>> seen;
   Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) fail("cannot open the folder", path);
-  visit(folder.get(), path, "", [&](const Entry& entry, int, const std::string&, const struct stat& info) {
+  const auto add = [&](const Entry& entry, int, const std::string&, const struct stat& info) {
     if (entry.kind != 'd' && info.st_nlink > 1 && !seen.insert({info.st_dev, info.st_ino}).second) return;
     total += static_cast<std::uint64_t>(info.st_blocks) * 512;
-  });
+  };
+  visit(folder.get(), path, "", add, set_apart_in(path));
   return total;
 }
 
@@ -202,7 +259,6 @@ std::string tree_digest(const std::string& path) {
   };
   const auto add_entry = [&](const Entry& entry, int parent, const std::string& name,
                              const struct stat& info) {
-    if (entry.path == kMarkerFile) return;
     const std::string whole = entry.path.empty() ? path : below(path, entry.path);
     add(entry.path);
     add(std::string(1, entry.kind) + " " + std::to_string(entry.mode) + " " +
@@ -223,7 +279,8 @@ std::string tree_digest(const std::string& path) {
   const std::optional<Entry> root = entry_of(above.get(), root_name, "", path, info);
   if (!root) return "absent";
   add_entry(*root, above.get(), root_name, info);
-  if (root->kind == 'd') visit(open_folder_at(above.get(), root_name, path).get(), path, "", add_entry);
+  if (root->kind == 'd')
+    visit(open_folder_at(above.get(), root_name, path).get(), path, "", add_entry, set_apart_in(path));
   return hash.hex();
 }
 

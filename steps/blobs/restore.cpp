@@ -6,6 +6,7 @@
 #include <chrono>
 #include <mutex>
 
+#include "runner/step/access.h"
 #include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
 #include "runner/step/step.h"
@@ -70,7 +71,7 @@ std::string summed(std::size_t files, std::uint64_t bytes) {
   return sys::show_count(files) + (files == 1 ? " file, " : " files, ") + sys::show_size(bytes);
 }
 
-// What stands in the way of an atomic move, whoever asks.
+// What stands in the way of a switch, whoever asks.
 std::optional<Problem> in_the_way(const std::string& into) {
   struct stat status;
   if (lstat(into.c_str(), &status) != 0) return std::nullopt;
@@ -80,18 +81,13 @@ std::optional<Problem> in_the_way(const std::string& into) {
   if (!S_ISDIR(status.st_mode))
     return Problem{"cannot switch to the new blobs", into, "it is not a folder",
                    "move it away, or correct `into`"};
-  std::string why;
-  if (!sys::can_exchange(into, &why))
-    return Problem{"cannot switch to the new blobs in one move", into, why,
-                   "restore into a folder below it, and let the service use that one"};
-  return std::nullopt;
+  return switch_outlook(into).obstacle;
 }
 
 class Restore : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
-    if (!params.known("into")) return {};
-    return {"path:" + without_slash(sys::absolute(params.text("into")))};
+    return path_target(params, "into");
   }
 
   Preview preview(const Params& params, Call& call) const override {
@@ -175,7 +171,7 @@ class Restore : public Step {
       call.stop_here_if_wanted();
       call.progress("read", seen.bytes, 0);
     });
-    preview.space[sys::parent_of(into)] = content.room;
+    preview.space[switch_outlook(into).folder] = content.room;
     preview.summary = (source.is_folder() ? "copy " : "unpack ") +
                       summed(content.files.size(), content.bytes) + ", into " + into;
     if (!source.manifest.empty()) {
@@ -207,7 +203,9 @@ class Restore : public Step {
 
   static void preview_target(const Params& params, const std::string& into, Preview& preview) {
     if (auto problem = in_the_way(into)) preview.problems.push_back(*problem);
-    std::string folder = sys::parent_of(into);
+    const SwitchOutlook outlook = switch_outlook(into);
+    if (!outlook.hint.empty()) preview.hints.push_back(outlook.hint);
+    std::string folder = outlook.folder;
     while (!sys::exists(folder)) folder = sys::parent_of(folder);
     if (!sys::is_folder(folder))
       preview.problems.push_back(
@@ -325,12 +323,12 @@ const StepType blobs_restore = {
     .name = "blobs.restore",
     .doc =
         "Restore a folder of blobs from a folder or an archive, every file checked against its manifest.\n"
-        "It is made beside the old folder and exchanged with it in one atomic move; the old one is kept. The "
+        "It is made beside the old folder and exchanged with it in one atomic move; the old one is kept. In "
+        "a "
+        "mount point the entries are switched one by one instead: stop what uses them in a step before. The "
         "manifest is what `sha256sum` writes, with paths below the folder: a file that is missing, too many "
-        "or of "
-        "another hash fails the step before anything is replaced. A folder that cannot be moved (a mount "
-        "point, a symbolic link) is refused. What is written into the new folder after the step is lost by "
-        "its undo.",
+        "or of another hash fails the step before anything is replaced. A symbolic link is refused. What is "
+        "written into the new folder after the step is lost by its undo.",
     .example =
         "blobs.restore \"blobs\" { from = \"/backup/blobs.tar.zst\", into = \"/var/lib/aihummer/blobs\" }",
     .fields =

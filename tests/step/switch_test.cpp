@@ -94,3 +94,15 @@ TEST_CASE("killed at any point of the switch, the next attempt ends in the same 
     CHECK(sys::read_file(move.beside() + "/file") == "old");
   }
 }
+
+TEST_CASE("new data that is half dropped is not taken for whole") {
+  Place place(true);
+  place.prepare();
+  Switch move(place.call, place.target);
+  move.mark();
+  REQUIRE(killed_at("switch:unmarked", [&] { move.drop_new(); }));
+  CHECK(move.state() == State::nothing);
+  move.drop_new();
+  CHECK_FALSE(sys::exists(move.beside()));
+  CHECK(sys::marker(place.target) == std::nullopt);
+}

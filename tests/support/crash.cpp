@@ -15,8 +15,8 @@
 
 namespace relight {
 
-DurableCall::DurableCall(std::string step, std::string notes_file)
-    : TestCall(std::move(step)), file_(std::move(notes_file)) {
+DurableCall::DurableCall(std::string step, std::string notes_file, std::string run)
+    : TestCall(std::move(step), std::move(run)), file_(std::move(notes_file)) {
   const auto text = sys::read_file_if_there(file_);
   if (!text) return;
   const Json notes = Json::parse(*text);
@@ -65,15 +65,29 @@ std::vector<std::string> failpoints_of(const std::function<void()>& act) {
   return sys::split(sys::read_file(seen), '\n');
 }
 
-bool killed_at(const std::string& failpoint, const std::function<void()>& act) {
+namespace {
+bool killed_by(const FailpointWatch& watch, const std::function<void()>& act) {
   const int status = status_of_child([&] {
-    watch_failpoints(crash_at(failpoint));
+    watch_failpoints(watch);
     act();
   });
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return true;
   REQUIRE(WIFEXITED(status));
   REQUIRE(WEXITSTATUS(status) == 0);
   return false;
+}
+}  // namespace
+
+bool killed_at(const std::string& failpoint, const std::function<void()>& act) {
+  return killed_by(crash_at(failpoint), act);
+}
+
+bool killed_at_pass(int number, const std::function<void()>& act) {
+  return killed_by(
+      [left = number](const char*) mutable {
+        if (--left == 0) raise(SIGKILL);
+      },
+      act);
 }
 
 }  // namespace relight

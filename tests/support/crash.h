@@ -11,7 +11,7 @@ namespace relight {
 // Notes are kept in a file: a call made anew for the same file is a later attempt.
 class DurableCall : public TestCall {
  public:
-  DurableCall(std::string step, std::string notes_file);
+  DurableCall(std::string step, std::string notes_file, std::string run = "20261121-102600-test");
   void note(const std::string& key, const Json& value) override;
 
  private:
@@ -24,5 +24,8 @@ std::vector<std::string> failpoints_of(const std::function<void()>& act);
 
 // Runs `act` in a forked child that is killed when it reaches the failpoint; false: it ended without.
 bool killed_at(const std::string& failpoint, const std::function<void()>& act);
+
+// The same, at the failpoint that is passed as the `number`th, from 1 on: every pass counts.
+bool killed_at_pass(int number, const std::function<void()>& act);
 
 }  // namespace relight

@@ -183,6 +183,7 @@ Outcome RecoverAttempt::preview(bool full) const {
                     {"problems", problems},
                     {"mends", hints},
                     {"hints", preview.hints},
+                    {"space", preview.space},
                     {"keeps", preview.keeps}};
       },
       "", true, full);

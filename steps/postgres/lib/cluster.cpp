@@ -1,5 +1,6 @@
 #include "steps/postgres/lib/cluster.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "runner/sys/files.h"
@@ -37,9 +38,11 @@ ClusterThere look_at(const std::string& data_folder) {
   there.bytes = sys::tree_bytes(data_folder);
   const auto version = sys::read_file_if_there(data_folder + "/PG_VERSION");
   if (!version) {
-    bool anything = false;
-    sys::walk(data_folder, [&](const sys::Entry&) { anything = true; });
-    if (!anything) there.kind = ClusterThere::Kind::empty_folder;
+    const std::vector<std::string> names = sys::names_in(data_folder);
+    const bool mounted = sys::is_mount_point(data_folder);
+    if (std::all_of(names.begin(), names.end(),
+                    [&](const std::string& name) { return sys::is_set_apart(name, mounted); }))
+      there.kind = ClusterThere::Kind::empty_folder;
     return there;
   }
   there.version = sys::trim(*version);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "runner/step/switch.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
@@ -49,6 +50,8 @@ class Look {
   void look_at_wal();
   void count_space();
   bool writable_parent(const std::string& path, const std::string& hint);
+  bool writable(const std::string& path, std::string folder, const std::string& hint);
+  void look_at_switch(const std::string& target);
   std::string system_identifier();
 
   const Wish& wish_;
@@ -59,7 +62,10 @@ class Look {
 
 // Can the step's user make something beside `path`? A missing parent is made, below one that is there.
 bool Look::writable_parent(const std::string& path, const std::string& hint) {
-  std::string parent = sys::parent_of(path);
+  return writable(path, sys::parent_of(path), hint);
+}
+
+bool Look::writable(const std::string& path, std::string parent, const std::string& hint) {
   while (!sys::exists(parent) && parent != "/") parent = sys::parent_of(parent);
   if (sys::is_folder(parent) && access(parent.c_str(), W_OK | X_OK) == 0) return true;
   problem("cannot write beside the target", path, parent + " is not writable for " + sys::current_user().name,
@@ -67,13 +73,22 @@ bool Look::writable_parent(const std::string& path, const std::string& hint) {
   return false;
 }
 
+void Look::look_at_switch(const std::string& target) {
+  const SwitchOutlook outlook = switch_outlook(target);
+  if (!outlook.hint.empty()) found_.hints.push_back(outlook.hint);
+  if (outlook.obstacle)
+    found_.problems.push_back(*outlook.obstacle);
+  else
+    writable(target, outlook.folder, "make that folder the user's own, as Debian's packages do");
+}
+
 void Look::look_at_target() {
   const std::string& data = wish_.data;
   if (geteuid() == 0)
     problem("PostgreSQL does not run as root", data, "this step would run as root",
             "write as = \"postgres\"");
-  writable_parent(data, "make its parent folder the user's own, as Debian's packages do");
   try {
+    look_at_switch(data);
     found_.there = look_at(data);
     found_.server = running_server(data);
   } catch (const Error& error) {
@@ -84,10 +99,6 @@ void Look::look_at_target() {
                            "): stop it in a step before this one, with service.stop");
     not_yet("a server still runs on " + data);
   }
-  std::string why;
-  if (sys::exists(data) && !sys::can_exchange(data, &why))
-    problem("the data directory cannot be exchanged", data, why,
-            "recover into a folder below it, or free the name: mv its content away and unmount it");
   switch (found_.there.kind) {
     case ClusterThere::Kind::absent:
     case ClusterThere::Kind::empty_folder:
@@ -191,11 +202,7 @@ void Look::look_at_config() {
                   "it is not named as Debian names its clusters",
                   "write config_into = \"/etc/postgresql/V/NAME\"");
     found_.config_from = find_config(wish_.config, wish_.config_into);
-    std::string why;
-    if (sys::exists(wish_.config_into) && !sys::can_exchange(wish_.config_into, &why))
-      problem("the configuration folder cannot be exchanged", wish_.config_into, why,
-              "recover it elsewhere: config_into");
-    writable_parent(wish_.config_into, "make its parent folder the user's own, as Debian's packages do");
+    look_at_switch(wish_.config_into);
     if (found_.programs && geteuid() != 0)
       check_config(*found_.programs, found_.config_from, wish_.data_named, found_.problems, found_.hints);
   } catch (const Error& error) {
@@ -258,7 +265,7 @@ void Look::count_space() {
   // The server keeps about a checkpoint's worth of WAL (max_wal_size, 1 GB) while it replays.
   const std::uint64_t replayed = found_.target ? found_.target->segments.size() * found_.segment_size : 0;
   for (const BasePart& part : found_.base->parts) {
-    std::string place = sys::parent_of(wish_.data);
+    std::string place = switch_outlook(wish_.data).folder;
     std::uint64_t bytes = found_.base->bytes_of(part);
     for (const NewTablespace& tablespace : found_.tablespaces)
       if (tablespace.oid == part.oid) place = sys::parent_of(tablespace.folder);

@@ -3,8 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <filesystem>
-
 #include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
 #include "runner/sys/error.h"
@@ -19,10 +17,7 @@ constexpr const char* auto_conf = "postgresql.auto.conf";
 
 void empty_folder(const std::string& folder) {
   if (!sys::is_folder(folder)) return;
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename());
-  for (const std::string& name : names) sys::remove_tree(folder + "/" + name);
+  for (const std::string& name : sys::names_in(folder)) sys::remove_tree(folder + "/" + name);
 }
 
 }  // namespace

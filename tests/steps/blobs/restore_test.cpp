@@ -1,5 +1,4 @@
 #include <doctest/doctest.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +7,7 @@
 #include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "tests/support/crash.h"
+#include "tests/support/mounted.h"
 
 using namespace relight;
 
@@ -284,18 +284,63 @@ TEST_CASE("what cannot be restored from or into is refused by the plan") {
   CHECK(why() == "it is not a folder");
 
   bench.into = bench.root + "/mounted";
-  sys::make_folders(bench.into);
-  if (mount("none", bench.into.c_str(), "tmpfs", 0, nullptr) == 0) {
-    sys::write_file(bench.into + "/a", "a", 0600);
-    const Preview preview = bench.preview();
+  const Mounted outer(bench.into), inner(bench.into + "/inner");
+  CHECK(why() == inner.path() + " within it is a mount point of its own, which cannot be moved");
+  const std::string before = bench.state();
+  CHECK(bench.refusal().kind == ErrorKind::refused);
+  CHECK(bench.state() == before);
+}
+
+TEST_CASE("blobs in a mount point are switched by their entries, killed anywhere, and switched back") {
+  std::vector<std::string> names, back;
+  for (const auto kind : {Mounted::Kind::tmpfs, Mounted::Kind::ext4}) {
+    Bench bench;
+    bench.into = bench.root + "/mounted";
+    const Mounted mounted(bench.into, kind);
+    sys::write_file(bench.into + "/a", "before\n", 0600);
     const std::string before = bench.state();
-    const Error error = bench.refusal();
-    const std::string after = bench.state();
-    umount2(bench.into.c_str(), MNT_DETACH);
-    REQUIRE(preview.problems.size() == 1);
-    CHECK(preview.problems[0].what == "cannot switch to the new blobs in one move");
-    CHECK(error.kind == ErrorKind::refused);
-    CHECK(after == before);
+    const Preview preview = bench.preview();
+    CHECK(preview.problems.empty());
+    REQUIRE(preview.hints.size() == 1);
+    CHECK(preview.hints[0].starts_with("not atomic: " + bench.into + " is a mount point"));
+    CHECK(preview.space.contains(bench.into));
+    names = failpoints_of([&] { bench.apply(); });
+    bench.check_new();
+    CHECK_FALSE(sys::exists(bench.into + "/a"));
+    CHECK(bench.preview().verdict == Preview::Verdict::nothing_to_do);
+    back = failpoints_of([&] { bench.undo(); });
+    CHECK(bench.state() == before);
+  }
+  REQUIRE(names.size() >= 11);
+  REQUIRE(back.size() >= 8);
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    Bench bench;
+    bench.into = bench.root + "/mounted";
+    const Mounted mounted(bench.into);
+    sys::write_file(bench.into + "/a", "before\n", 0600);
+    const std::string before = bench.state();
+    REQUIRE(killed_at(name, [&] { bench.apply(); }));
+    bench.apply();
+    bench.check_new();
+    bench.undo();
+    CHECK(bench.state() == before);
+    sys::remove_file(bench.notes);
+    REQUIRE(killed_at(name, [&] { bench.apply(); }));
+    bench.undo();
+    CHECK(bench.state() == before);
+  }
+  for (const std::string& name : back) {
+    CAPTURE(name);
+    Bench bench;
+    bench.into = bench.root + "/mounted";
+    const Mounted mounted(bench.into);
+    sys::write_file(bench.into + "/a", "before\n", 0600);
+    const std::string before = bench.state();
+    bench.apply();
+    REQUIRE(killed_at(name, [&] { bench.undo(); }));
+    bench.undo();
+    CHECK(bench.state() == before);
   }
 }
 

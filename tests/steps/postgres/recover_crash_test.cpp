@@ -1,9 +1,12 @@
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
+#include "tests/support/mounted.h"
 #include "tests/support/recovery.h"
 
 using namespace relight;
@@ -205,4 +208,52 @@ TEST_CASE("a half recovery is undone from any phase") {
     REQUIRE(attempt.undo().error == "");
     target.as_it_was();
   }
+}
+
+TEST_CASE("a data directory that is a mount point is recovered entry by entry, and goes back") {
+  Target target;
+  const std::string aside = target.folder.path() + "/aside";
+  std::filesystem::rename(target.data, aside);
+  const Mounted mounted(target.data);
+  std::filesystem::copy(
+      aside, target.data,
+      std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+  std::filesystem::permissions(target.data, std::filesystem::perms::owner_all);
+  sys::make_folders(target.data + "/lost+found", 0700);
+  give_to_postgres(target.folder.path());
+  REQUIRE(chown((target.data + "/lost+found").c_str(), 0, 0) == 0);
+  target.old_digest = sys::tree_digest(target.data);
+
+  const RecoverAttempt attempt(target.wanted());
+  const Outcome preview = attempt.preview();
+  CHECK(preview.value["problems"] == Json::array());
+  CHECK(preview.value["hints"].dump().find("not atomic: " + target.data + " is a mount point") !=
+        std::string::npos);
+  CHECK(preview.value["space"].contains(target.data));
+
+  for (const char* phase : {"postgres.recover:unpacked", "postgres.recover:promoted", "switch:noted",
+                            "switch:aside", "switch:entry_aside", "switch:in", "switch:entry_in",
+                            "switch:dressed", "postgres.recover:committed"}) {
+    CAPTURE(phase);
+    REQUIRE(attempt.apply(phase).killed);
+  }
+  REQUIRE(attempt.apply().error == "");
+  CHECK(sys::exists(target.data + "/lost+found"));
+  CHECK(attempt.kept().value[0]["on"].get<std::string>().starts_with(target.data + "/.relight-"));
+  for (const char* phase : {"switch:out", "switch:entry_out", "switch:back", "switch:entry_back"}) {
+    CAPTURE(phase);
+    REQUIRE(attempt.undo(phase).killed);
+  }
+  REQUIRE(attempt.undo().error == "");
+  CHECK(sys::tree_digest(target.data) == target.old_digest);
+
+  // Half a switch is taken back, too; and the whole one runs.
+  const RecoverAttempt again(target.wanted());
+  REQUIRE(again.apply("switch:entry_in").killed);
+  REQUIRE(again.undo().error == "");
+  CHECK(sys::tree_digest(target.data) == target.old_digest);
+  REQUIRE(again.apply().error == "");
+  sys::write_file(target.data + "/pg_hba.conf", "local all all trust\n", 0640);
+  give_to_postgres(target.data);
+  CHECK(rows_of(target.data, "f") == "1 2 5");
 }
