@@ -17,24 +17,6 @@ using namespace relight;
 
 namespace {
 
-// `sh(name, line, more)` is a step in a shell; its undo appends "undo NAME" to the file `out`.
-const char* const prelude = R"(
-runbook "book" { %s }
-local input = inputs { dir = { doc = "where", type = "path" } }
-local function sh(name, line, more)
-  local fields = { command = { "/bin/sh", "-ec", line }, cwd = input.dir, in_doubt = "again",
-                   undo = { "/bin/sh", "-ec", "echo undo " .. name .. " >> " .. (input.dir / "out") } }
-  for field, value in pairs(more or {}) do fields[field] = value end
-  return shell.run(name)(fields)
-end
-)";
-
-std::string book(const std::string& steps, const std::string& fields = "") {
-  std::string text = prelude;
-  text.replace(text.find("%s"), 2, fields);
-  return text + steps;
-}
-
 // A step that is in flight until the file `go` is there.
 const char* const in_flight = "touch flying; while [ ! -e go ]; do sleep 0.01; done; ";
 
@@ -98,7 +80,7 @@ fi
 echo done >> out
 )",
               0755);
-  const std::string text = book(R"(sh("leave", "exec ./leave"))");
+  const std::string text = shell_book(R"(sh("leave", "exec ./leave"))");
   const int pid = bench.start_book(text);
   std::vector<int> left;
   const std::string pids = bench.read("pids");
@@ -131,8 +113,8 @@ echo done >> out
 TEST_CASE("a step that only a person can judge is asked for, with the two commands to type") {
   Killed bench;
   const std::string text =
-      book(std::string("sh(\"one\", \"echo one >> out\")\n") + "sh(\"mail\", \"echo mail >> out; " +
-           in_flight + "\", { in_doubt = \"ask\" })\nsh(\"last\", \"echo last >> out\")");
+      shell_book(std::string("sh(\"one\", \"echo one >> out\")\n") + "sh(\"mail\", \"echo mail >> out; " +
+                 in_flight + "\", { in_doubt = \"ask\" })\nsh(\"last\", \"echo last >> out\")");
   bench.kill_book(text);
   bench.go();
   CHECK(bench.run_state() == "interrupted");
@@ -164,7 +146,7 @@ TEST_CASE("a step that only a person can judge is asked for, with the two comman
 TEST_CASE("in doubt, the step's own words decide") {
   Killed bench;
   const auto killed = [&](const std::string& line, const std::string& more) {
-    bench.kill_book(book("sh(\"make\", \"" + line + "\", { in_doubt = \"ask\", " + more + " })"));
+    bench.kill_book(shell_book("sh(\"make\", \"" + line + "\", { in_doubt = \"ask\", " + more + " })"));
     bench.go();
   };
   SUBCASE("creates: it is there") {
@@ -190,8 +172,8 @@ TEST_CASE("in doubt, the step's own words decide") {
     CHECK(bench.read("out") == "made\n");
   }
   SUBCASE("undo first, then afresh") {
-    bench.kill_book(
-        book(std::string("sh(\"make\", \"echo made >> out; ") + in_flight + "\", { in_doubt = \"undo\" })"));
+    bench.kill_book(shell_book(std::string("sh(\"make\", \"echo made >> out; ") + in_flight +
+                               "\", { in_doubt = \"undo\" })"));
     bench.go();
     CHECK(bench.resume().exit == 0);
     CHECK(bench.read("out") == "made\nundo make\nmade\n");
@@ -200,7 +182,7 @@ TEST_CASE("in doubt, the step's own words decide") {
 
 TEST_CASE("a rollback that is killed is gone on with") {
   Killed bench;
-  bench.write("book.lua", book(R"(
+  bench.write("book.lua", shell_book(R"(
     sh("one", "echo one >> out")
     sh("two", "echo two >> out", { undo = { "/bin/sh", "-ec", "cd " .. input.dir .. "; touch flying; while [ ! -e go ]; do sleep 0.01; done; echo undo two >> out" } })
     sh("bad", "false")
@@ -221,8 +203,8 @@ TEST_CASE("a rollback that is killed is gone on with") {
 
 TEST_CASE("a signal stops at a safe point, a second one at once") {
   Killed bench;
-  const std::string text = book(std::string("sh(\"slow\", \"") + in_flight +
-                                "echo slow >> out\")\nsh(\"last\", \"echo last >> out\")");
+  const std::string text = shell_book(std::string("sh(\"slow\", \"") + in_flight +
+                                      "echo slow >> out\")\nsh(\"last\", \"echo last >> out\")");
   const int pid = bench.start_book(text);
   const auto said = [&](const char* words) {
     return sys::wait_until(std::chrono::minutes(1), std::chrono::milliseconds(5), {},

@@ -11,24 +11,6 @@
 using namespace relight;
 
 namespace {
-// `say("name", "text")` appends a line to $BENCH/out; its undo appends "undo text".
-const char* const prelude = R"(
-runbook "book" { %s }
-local input = inputs { dir = { doc = "where", type = "path" } }
-local function sh(name, line, more)
-  local fields = { command = { "/bin/sh", "-ec", line }, cwd = input.dir,
-                   undo = { "/bin/sh", "-ec", "echo undo " .. name .. " >> " .. (input.dir / "out") } }
-  for field, value in pairs(more or {}) do fields[field] = value end
-  return shell.run(name)(fields)
-end
-)";
-
-std::string book(const std::string& steps, const std::string& fields = "") {
-  std::string text = prelude;
-  text.replace(text.find("%s"), 2, fields);
-  return text + steps;
-}
-
 std::vector<std::string> dir(const Bench& bench, std::vector<std::string> more = {}) {
   more.insert(more.begin(), {"--set", "dir=" + bench.path()});
   return more;
@@ -37,7 +19,7 @@ std::vector<std::string> dir(const Bench& bench, std::vector<std::string> more =
 
 TEST_CASE("steps run in order, and outputs travel") {
   Bench bench;
-  const Ran ran = bench.run(book(R"(
+  const Ran ran = bench.run(shell_book(R"(
     local first = sh("first", "echo first >> out; echo hello")
     sh("second", "echo second >> out", { env = { WORD = first.stdout } })
     shell.run "third" { command = { "/bin/sh", "-c", "echo $WORD >> out" }, cwd = input.dir, env = { WORD = "got " .. first.stdout } }
@@ -55,7 +37,7 @@ TEST_CASE("steps run in order, and outputs travel") {
 TEST_CASE("steps that do not wait for each other run at the same time") {
   Bench bench;
   // Each waits for the other's file: one after the other they would never end.
-  const Ran ran = bench.run(book(R"(
+  const Ran ran = bench.run(shell_book(R"(
     sh("a", "touch a; while [ ! -e b ]; do sleep 0.01; done", { after = {}, timeout = "30s" })
     sh("b", "touch b; while [ ! -e a ]; do sleep 0.01; done", { after = {}, timeout = "30s" })
   )"),
@@ -66,7 +48,7 @@ TEST_CASE("steps that do not wait for each other run at the same time") {
 
 TEST_CASE("a failed step stops the run, its siblings end first, and a resume goes on") {
   Bench bench;
-  const std::string text = book(R"(
+  const std::string text = shell_book(R"(
     sh("one", "echo one >> out")
     sh("bad", "touch tried; test -e mended", { after = { "one" } })
     sh("beside", "while [ ! -e tried ]; do sleep 0.01; done; sleep 0.1; echo beside >> out", { after = { "one" } })
@@ -94,14 +76,14 @@ TEST_CASE("a rollback undoes what was done, the last first") {
     sh("bad", "false")
   )";
   SUBCASE("by hand") {
-    CHECK(bench.run(book(steps), dir(bench)).exit == 1);
+    CHECK(bench.run(shell_book(steps), dir(bench)).exit == 1);
     CHECK(bench.relight({"rollback"}).exit == 2);  // nobody to ask
     const Ran back = bench.relight({"rollback", "--yes"});
     INFO(back.out, back.err);
     CHECK(back.exit == 0);
   }
   SUBCASE("by itself") {
-    CHECK(bench.run(book(steps, "on_failure = \"rollback\""), dir(bench)).exit == 3);
+    CHECK(bench.run(shell_book(steps, "on_failure = \"rollback\""), dir(bench)).exit == 3);
   }
   CHECK(bench.read("out") == "one\ntwo\nundo bad\nundo two\nundo one\n");
   CHECK(bench.run_state() == "rolled-back");
@@ -110,7 +92,7 @@ TEST_CASE("a rollback undoes what was done, the last first") {
 TEST_CASE("a rollback to a step leaves what came before, and can be gone on from") {
   Bench bench;
   CHECK(bench
-            .run(book(R"(
+            .run(shell_book(R"(
     sh("one", "echo one >> out")
     sh("two", "echo two >> out")
     sh("bad", "test -e mended")
@@ -128,12 +110,12 @@ TEST_CASE("a rollback to a step leaves what came before, and can be gone on from
 
 TEST_CASE("a step with no way back is told, and the rest is undone") {
   Bench bench;
-  const Ran ran = bench.run(book(R"(
+  const Ran ran = bench.run(shell_book(R"(
     sh("one", "echo one >> out")
     shell.run "mail" { command = { "/bin/true" } }
     sh("bad", "false")
   )",
-                                 "on_failure = \"rollback\""),
+                                       "on_failure = \"rollback\""),
                             dir(bench));
   INFO(ran.out, ran.err);
   CHECK(ran.exit == 4);
@@ -147,7 +129,7 @@ TEST_CASE("a step with no way back is told, and the rest is undone") {
 
 TEST_CASE("a passing error is tried again, a lasting one is not") {
   Bench bench;
-  const Ran ran = bench.run(book(R"(
+  const Ran ran = bench.run(shell_book(R"(
     sh("flaky", "echo try >> out; test $(wc -l < out) -ge 3", { retry = { attempts = 5, backoff = "10ms" } })
   )"),
                             dir(bench));
@@ -159,7 +141,7 @@ TEST_CASE("a passing error is tried again, a lasting one is not") {
 
 TEST_CASE("a timeout ends the step and everything that it started") {
   Bench bench;
-  const Ran ran = bench.run(book(R"(
+  const Ran ran = bench.run(shell_book(R"(
     sh("slow", "setsid sh -c 'echo $$ > daemon; sleep 300' & echo $$ > leader; sleep 300", { timeout = "300ms" })
   )"),
                             dir(bench));
@@ -174,7 +156,7 @@ TEST_CASE("a timeout ends the step and everything that it started") {
 
 TEST_CASE("an approval is waited for, and nothing behind it begins") {
   Bench bench;
-  const std::string text = book(R"(
+  const std::string text = shell_book(R"(
     sh("before", "echo before >> out")
     approve "fenced" { prompt = "Is the old host off?" }
     sh("free", "echo free >> out", { after = {} })
@@ -194,7 +176,7 @@ TEST_CASE("an approval is waited for, and nothing behind it begins") {
 
 TEST_CASE("when decides, by a value or by what came before") {
   Bench bench;
-  const Ran ran = bench.run(book(R"(
+  const Ran ran = bench.run(shell_book(R"(
     local look = sh("look", "echo yes")
     sh("never", "echo never >> out", { when = false })
     sh("maybe", "echo maybe >> out", { when = function(o) return o.look.stdout == "yes" end })
@@ -213,7 +195,7 @@ TEST_CASE("an error that is passed over must be waived by somebody") {
     sh("bad", "false", { on_failure = "continue", waive = "the cache is warmed by hand" })
     sh("next", "echo next >> out")
   )";
-  const Ran ran = bench.run(book(steps), dir(bench));
+  const Ran ran = bench.run(shell_book(steps), dir(bench));
   INFO(ran.out, ran.err);
   CHECK(ran.exit == 0);
   CHECK(bench.read("out") == "next\n");
@@ -223,7 +205,8 @@ TEST_CASE("an error that is passed over must be waived by somebody") {
 
 TEST_CASE("a budget that is missed or cannot be known is exit 7") {
   Bench bench;
-  const Ran ran = bench.run(book("sh(\"one\", \"sleep 0.05\")", "budget = { rto = \"1ms\" }"), dir(bench));
+  const Ran ran =
+      bench.run(shell_book("sh(\"one\", \"sleep 0.05\")", "budget = { rto = \"1ms\" }"), dir(bench));
   INFO(ran.out, ran.err);
   CHECK(ran.exit == 7);
   CHECK(ran.out.find("RTO") != std::string::npos);
@@ -232,7 +215,7 @@ TEST_CASE("a budget that is missed or cannot be known is exit 7") {
 TEST_CASE("a step is left out openly, and a runbook mended openly") {
   Bench bench;
   CHECK(bench
-            .run(book(R"(
+            .run(shell_book(R"(
     sh("one", "echo one >> out")
     sh("bad", "exit 7")
     sh("last", "echo last >> out")
@@ -247,7 +230,7 @@ TEST_CASE("a step is left out openly, and a runbook mended openly") {
     CHECK(bench.read("out") == "one\nlast\n");
   }
   SUBCASE("amend") {
-    bench.write("mended.lua", book(R"(
+    bench.write("mended.lua", shell_book(R"(
       sh("one", "echo one >> out")
       sh("bad", "echo good >> out")
       sh("last", "echo last >> out")

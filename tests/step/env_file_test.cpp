@@ -5,19 +5,11 @@
 #include <functional>
 
 #include "runner/sys/error.h"
+#include "tests/support/error.h"
 
 using namespace relight;
 
 namespace {
-
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return std::string(name_of(error.kind)) + ": " + error.what();
-  }
-  return "none";
-}
 
 std::string value_of(const std::string& text) {
   return EnvFile(text, "env").value("A").value_or("(none)");
@@ -40,7 +32,7 @@ TEST_CASE("an env file's values are read as systemd and shells read them") {
   CHECK(value_of("# A=1\nA =2\n=3\n1A=4\n") == "(none)");
   CHECK(value_of("A=1\nA=2\n") == "2");
   CHECK(EnvFile("A=1\n# x\n\nB=2\nA=3\n", "env").names() == std::vector<std::string>{"A", "B"});
-  CHECK(error_of([] { EnvFile("B=1\nA=\"hunter2\nC=1\n", "/etc/x"); }) ==
+  CHECK(told_error([] { EnvFile("B=1\nA=\"hunter2\nC=1\n", "/etc/x"); }) ==
         "refused: cannot read the env file: /etc/x: line 2: the quote of A is not closed");
 }
 
@@ -59,6 +51,6 @@ TEST_CASE("a value is taken over as it is written, every other byte stays") {
   CHECK(taken("B=1", "KEY") == "B=1\nKEY='s e c'\n");
   CHECK(taken("", "KEY") == "KEY='s e c'\n");
   EnvFile file("A=1\n", "env");
-  CHECK(error_of([&] { file.take(keys, "NONE"); }) ==
+  CHECK(told_error([&] { file.take(keys, "NONE"); }) ==
         "refused: cannot take a variable: NONE: the other file does not have it");
 }

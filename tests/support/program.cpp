@@ -82,6 +82,18 @@ std::string Bench::state_of(const std::string& step) const {
   return "no such step";
 }
 
+std::string shell_book(const std::string& steps, const std::string& fields) {
+  return "runbook \"book\" { " + fields + R"( }
+local input = inputs { dir = { doc = "where", type = "path" } }
+local function sh(name, line, more)
+  local fields = { command = { "/bin/sh", "-ec", line }, cwd = input.dir, in_doubt = "again",
+                   undo = { "/bin/sh", "-ec", "echo undo " .. name .. " >> " .. (input.dir / "out") } }
+  for field, value in pairs(more or {}) do fields[field] = value end
+  return shell.run(name)(fields)
+end
+)" + steps;
+}
+
 std::string flat(const std::string& text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {

@@ -41,6 +41,10 @@ class Bench {
   sys::TempFolder folder_;
 };
 
+// A runbook with these steps and these fields of its head. Its input `dir` is the folder to work in; in the
+// steps `sh(name, line, more)` is a shell.run there, whose undo appends "undo NAME" to the file `out`.
+std::string shell_book(const std::string& steps, const std::string& fields = "");
+
 // Without the line breaks of 80 columns.
 std::string flat(const std::string& text);
 

@@ -11,6 +11,7 @@
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
 #include "tests/support/archive.h"
+#include "tests/support/error.h"
 
 using namespace relight;
 using namespace relight::sys;
@@ -25,15 +26,6 @@ const std::vector<MadeEntry>& sample() {
                                               {"link", AE_IFLNK, "dir/a"},
                                               {"dir/x/../b", AE_IFREG, "bytes of b"}};
   return entries;
-}
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorKind::permanent, "no error", "", "");
 }
 
 // What an archive holds, a line an entry.

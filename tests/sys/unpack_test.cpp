@@ -11,21 +11,13 @@
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
 #include "tests/support/archive.h"
+#include "tests/support/error.h"
 #include "tests/support/postgres.h"
 
 using namespace relight;
 using namespace relight::sys;
 
 namespace {
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorKind::permanent, "no error", "", "");
-}
 
 // An archive beside an empty folder to unpack it into.
 struct Bench {

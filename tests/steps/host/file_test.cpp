@@ -5,6 +5,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "tests/support/crash.h"
+#include "tests/support/error.h"
 #include "tests/support/test_call.h"
 
 using namespace relight;
@@ -57,15 +58,6 @@ std::vector<std::string> names_in(const std::string& folder) {
   std::vector<std::string> names;
   sys::walk(folder, [&](const sys::Entry& entry) { names.push_back(entry.path); });
   return names;
-}
-
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return std::string(name_of(error.kind)) + ": " + error.what();
-  }
-  return "none";
 }
 
 }  // namespace
@@ -166,7 +158,7 @@ TEST_CASE("what cannot be is refused, and the target is as it was") {
   const File none(folder.path(), {{"into", into}});
   REQUIRE(none.preview().problems.size() == 1);
   CHECK(none.preview().problems[0].why == "no content is given");
-  CHECK(error_of([&] { none.apply(); }) ==
+  CHECK(told_error([&] { none.apply(); }) ==
         "refused: cannot tell what to write: " + into + ": no content is given");
   const File both(folder.path(), {{"into", into}, {"content", "x"}, {"from", "/etc/passwd"}});
   CHECK(both.preview().problems.at(0).why == "from and content are given");
@@ -174,10 +166,10 @@ TEST_CASE("what cannot be is refused, and the target is as it was") {
   CHECK(absent.preview().problems.at(0).on == "/nonexistent");
   const File mode(folder.path(), {{"into", into}, {"content", "x"}, {"mode", "rw"}});
   CHECK(mode.preview().problems.at(0).what == "not a mode");
-  CHECK(error_of([&] { mode.apply(); }) == "refused: not a mode: rw: a mode is three or four octal digits");
+  CHECK(told_error([&] { mode.apply(); }) == "refused: not a mode: rw: a mode is three or four octal digits");
   const File onto_folder(folder.path(), {{"into", folder.path()}, {"content", "x"}});
   CHECK(onto_folder.preview().problems.at(0).why == "a folder is there");
-  CHECK(error_of([&] { onto_folder.apply(); }) ==
+  CHECK(told_error([&] { onto_folder.apply(); }) ==
         "refused: cannot put a file: " + folder.path() + ": a folder is there");
   REQUIRE(symlink(into.c_str(), (folder.path() + "/link").c_str()) == 0);
   const File onto_link(folder.path(), {{"into", folder.path() + "/link"}, {"content", "x"}});

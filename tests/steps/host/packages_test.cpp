@@ -14,6 +14,7 @@
 #include "runner/sys/text.h"
 #include "steps/host/lib/apt.h"
 #include "tests/support/crash.h"
+#include "tests/support/error.h"
 #include "tests/support/test_call.h"
 
 using namespace relight;
@@ -152,15 +153,6 @@ struct Packages {
   std::unique_ptr<Step> step;
 };
 
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return std::string(name_of(error.kind)) + ": " + error.what();
-  }
-  return "none";
-}
-
 }  // namespace
 
 TEST_CASE("what dpkg and apt print is read") {
@@ -290,7 +282,7 @@ TEST_CASE("lists that are too old are updated, a version that nobody offers is r
   CHECK(debian.there() == "lamp 1.0");
 
   const Packages absent(debian, R"({"oil": "7"})");
-  CHECK(error_of([&] { absent.apply(); }) ==
+  CHECK(told_error([&] { absent.apply(); }) ==
         "refused: no repository offers the packages: oil 7 (offered: 1.5): none of their versions is the one "
         "that is wanted");
   CHECK(debian.there() == "lamp 1.0");
@@ -307,11 +299,11 @@ TEST_CASE("packages are not removed to make room, nor taken from under others") 
   const Packages led(debian, R"({"led": "*"})");
   REQUIRE(led.preview().problems.size() == 1);
   CHECK(led.preview().problems.front().what == "apt would remove packages");
-  CHECK(error_of([&] { led.apply(); }) ==
+  CHECK(told_error([&] { led.apply(); }) ==
         "refused: apt would remove packages: oil: they conflict with what is to be installed");
 
   debian.install("lamp");
-  CHECK(error_of([&] { oil.undo(); }) ==
+  CHECK(told_error([&] { oil.undo(); }) ==
         "needs_person: cannot remove the packages: oil: lamp was installed since and needs them");
   CHECK(debian.there() == "lamp 1.0, oil 1.5");
 }

@@ -8,21 +8,9 @@
 #include "steps/key/lib/fingerprint.h"
 #include "steps/key/lib/key_bytes.h"
 #include "steps/key/lib/sealed.h"
+#include "tests/support/error.h"
 
 using namespace relight;
-
-namespace {
-
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return std::string(name_of(error.kind)) + ": " + error.what();
-  }
-  return "none";
-}
-
-}  // namespace
 
 TEST_CASE("a key's text means hex, base64 or raw bytes") {
   const std::string key(32, 'k');
@@ -33,11 +21,11 @@ TEST_CASE("a key's text means hex, base64 or raw bytes") {
   // 64 hex digits are good base64 too: hex goes first, and a length decides.
   CHECK(key_bytes(sys::to_hex(key), "auto", std::nullopt, "KEY") == key);
   CHECK(key_bytes(sys::to_hex(key), "auto", 48, "KEY").size() == 48);
-  CHECK(error_of([&] { key_bytes(sys::to_hex(key), "base64", 32, "KEY"); }) ==
+  CHECK(told_error([&] { key_bytes(sys::to_hex(key), "base64", 32, "KEY"); }) ==
         "refused: not the key that was expected: KEY: it is not 32 bytes in base64");
-  CHECK(error_of([&] { key_bytes("\n", "auto", std::nullopt, "KEY"); }) ==
+  CHECK(told_error([&] { key_bytes("\n", "auto", std::nullopt, "KEY"); }) ==
         "refused: not the key that was expected: KEY: it is empty");
-  CHECK(error_of([&] { key_bytes("", "auto", 32, "KEY"); }) ==
+  CHECK(told_error([&] { key_bytes("", "auto", 32, "KEY"); }) ==
         "refused: not the key that was expected: KEY: it is empty");
 }
 
@@ -64,7 +52,7 @@ TEST_CASE("a fingerprint is compared over the decoded bytes") {
     Json bad = good;
     bad[field] = value;
     write(bad);
-    return error_of([&] { read_fingerprints(file); });
+    return told_error([&] { read_fingerprints(file); });
   };
   const std::string begin = "refused: cannot read the fingerprints: " + file + ": KEY: ";
   CHECK(fault("algorithm", "md5") == begin + "its algorithm is not pbkdf2-sha256");
@@ -73,10 +61,10 @@ TEST_CASE("a fingerprint is compared over the decoded bytes") {
   CHECK(fault("iterations", 2000000000) == begin + "its count of iterations is out of bounds");
   CHECK(fault("iterations", 0) == begin + "its count of iterations is out of bounds");
   sys::write_file(file, R"({"format": "recovery-set/9"})", 0600);
-  CHECK(error_of([&] { read_fingerprints(file); }) ==
+  CHECK(told_error([&] { read_fingerprints(file); }) ==
         "refused: cannot read the fingerprints: " + file + ": its format is not recovery-set/1");
   sys::write_file(file, "{", 0600);
-  CHECK(error_of([&] { read_fingerprints(file); }).starts_with("refused: cannot read the fingerprints"));
+  CHECK(told_error([&] { read_fingerprints(file); }).starts_with("refused: cannot read the fingerprints"));
 }
 
 TEST_CASE("sealed values are opened as envelopes or directly, by the right key only") {

@@ -5,6 +5,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "tests/support/crash.h"
+#include "tests/support/error.h"
 #include "tests/support/test_call.h"
 
 using namespace relight;
@@ -86,15 +87,6 @@ mode_t mode_of_file(const std::string& path) {
   return status.st_mode & 07777;
 }
 
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return std::string(name_of(error.kind)) + ": " + error.what();
-  }
-  return "none";
-}
-
 }  // namespace
 
 TEST_CASE("variables are restored among the lines that are not secret") {
@@ -166,7 +158,7 @@ TEST_CASE("a wrong key is refused by the plan and by the run, and nothing is wri
   REQUIRE(preview.problems.size() == 1);
   CHECK(preview.problems[0].what == "the wrong key");
   CHECK(preview.problems[0].on == "MASTER");
-  const std::string error = error_of([&] { host.apply(json); });
+  const std::string error = told_error([&] { host.apply(json); });
   CHECK(error ==
         "refused: the wrong key: MASTER: its fingerprint is not the one that the backup recorded in " +
             host.path("backup/backup.json"));
@@ -174,10 +166,10 @@ TEST_CASE("a wrong key is refused by the plan and by the run, and nothing is wri
   CHECK(sys::tree_digest(host.folder.path()) == before);
 
   host.write("keys", "MASTER=" + sys::to_base64("short") + "\nTOKEN=x\n");
-  CHECK(error_of([&] { host.apply(json); }) ==
+  CHECK(told_error([&] { host.apply(json); }) ==
         "refused: not the key that was expected: MASTER: it is not 32 bytes, in hex, base64 or raw");
   host.write("keys", "TOKEN=x\n");
-  CHECK(error_of([&] { host.apply(json); }) ==
+  CHECK(told_error([&] { host.apply(json); }) ==
         "refused: the key is missing: MASTER: `from` has no line MASTER=...");
   CHECK_FALSE(sys::exists(host.path("etc")));
 }
@@ -189,7 +181,7 @@ TEST_CASE("a key without a recorded fingerprint is told; a set that recorded non
   CHECK(host.preview(json).hints ==
         std::vector<std::string>{"no fingerprint of TOKEN is recorded: it is taken as it is"});
   host.record(Json::object());
-  CHECK(error_of([&] { host.apply(json); }) ==
+  CHECK(told_error([&] { host.apply(json); }) ==
         "refused: the key cannot be compared: MASTER, TOKEN: no fingerprint of it is recorded in " +
             host.path("backup/backup.json"));
   sys::remove_file(host.path("backup/backup.json"));

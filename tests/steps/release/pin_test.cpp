@@ -8,6 +8,7 @@
 #include "runner/sys/process.h"
 #include "steps/release/lib/checksums.h"
 #include "tests/support/crash.h"
+#include "tests/support/error.h"
 #include "tests/support/test_call.h"
 
 using namespace relight;
@@ -16,15 +17,6 @@ namespace {
 
 const StepType& type() {
   return type_named("release.pin");
-}
-
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return std::string(name_of(error.kind)) + ": " + error.what();
-  }
-  return "none";
 }
 
 // A place where releases lie, and one where they are pinned.
@@ -157,18 +149,18 @@ TEST_CASE("a release that is damaged, unlisted or not there changes nothing") {
   const Site site;
   site.make_archive("1.0.0", ".tar.gz", false);
   CHECK(site.preview("2.0.0").problems.at(0).what == "no such release");
-  CHECK(error_of([&] {
+  CHECK(told_error([&] {
           site.apply("2.0.0");
         }).starts_with("refused: no such release: " + site.from() + "/app-2.0.0"));
 
   site.sum(std::string(64, '0') + "  app-9.tar.gz\n");
-  CHECK(error_of([&] { site.apply("1.0.0"); }) == "refused: cannot trust the release: " + site.from() +
-                                                      "/app-1.0.0.tar.gz: its checksum is missing from " +
-                                                      site.from() + "/SHA256SUMS");
+  CHECK(told_error([&] { site.apply("1.0.0"); }) == "refused: cannot trust the release: " + site.from() +
+                                                        "/app-1.0.0.tar.gz: its checksum is missing from " +
+                                                        site.from() + "/SHA256SUMS");
   site.sum(std::string(64, '0') + "  app-1.0.0.tar.gz\n");
   CHECK(site.preview("1.0.0").problems.empty());
   CHECK(site.preview("1.0.0", true).problems.at(0).what == "the release is damaged");
-  CHECK(error_of([&] {
+  CHECK(told_error([&] {
           site.apply("1.0.0");
         }).starts_with("permanent: the release is damaged: " + site.from()));
   CHECK_FALSE(sys::exists(site.into() + "/releases/1.0.0"));
@@ -181,15 +173,15 @@ TEST_CASE("a release that is damaged, unlisted or not there changes nothing") {
     return sys::sha256_file(tree + "/" + file) + "  ./" + file + "\n";
   };
   sys::write_file(tree + "/SHA256SUMS", listed("bin/app"), 0644);
-  CHECK(error_of([&] { folders.apply("1.0.0"); }) ==
+  CHECK(told_error([&] { folders.apply("1.0.0"); }) ==
         "permanent: cannot trust the release: " + tree + "/LICENCE: its checksum is missing");
   sys::write_file(tree + "/SHA256SUMS",
                   listed("bin/app") + listed("LICENCE") + std::string(64, '0') + "  gone\n", 0644);
   CHECK(folders.preview("1.0.0", true).problems.at(0).on == tree + "/gone");
-  CHECK(error_of([&] { folders.apply("1.0.0"); }).find("it is listed, but not there") != std::string::npos);
+  CHECK(told_error([&] { folders.apply("1.0.0"); }).find("it is listed, but not there") != std::string::npos);
   sys::write_file(tree + "/SHA256SUMS", listed("bin/app") + listed("LICENCE"), 0644);
   sys::write_file(tree + "/LICENCE", "fre3", 0644);
-  CHECK(error_of([&] {
+  CHECK(told_error([&] {
           folders.apply("1.0.0");
         }).starts_with("permanent: the release is damaged: " + tree + "/LICENCE"));
   CHECK(folders.link() == "");
@@ -197,16 +189,16 @@ TEST_CASE("a release that is damaged, unlisted or not there changes nothing") {
 
 TEST_CASE("what is no exact version is refused") {
   const Site site;
-  CHECK(error_of([&] { site.apply("latest"); }) ==
+  CHECK(told_error([&] { site.apply("latest"); }) ==
         "refused: not a pinned version: latest: what it stands for changes, and a backup belongs to the "
         "version that made it");
   CHECK(site.preview("stable").problems.at(0).what == "not a pinned version");
   for (const char* version : {"../1.0", "1.*", "", ".", "-1", "1 0"})
-    CHECK(error_of([&] { site.apply(version); }).starts_with("refused: not a version: "));
+    CHECK(told_error([&] { site.apply(version); }).starts_with("refused: not a version: "));
   sys::make_folders(site.into() + "/current");
   site.make_folder("1.0.0");
   CHECK(site.preview("1.0.0").problems.at(0).why == "it is there and is no link");
-  CHECK(error_of([&] { site.apply("1.0.0"); }).starts_with("refused: cannot pin a release: "));
+  CHECK(told_error([&] { site.apply("1.0.0"); }).starts_with("refused: cannot pin a release: "));
 }
 
 TEST_CASE("undo leaves a link that somebody moved since, and a release that was there before") {
@@ -228,7 +220,7 @@ TEST_CASE("a list of checksums is read as sha256sum writes it") {
   const auto sums = parse_checksums(sum + "  a b\r\n\n" + low + " *./c\n", "S");
   CHECK(sums.at("a b") == low);
   CHECK(sums.at("c") == low);
-  CHECK(error_of([&] { parse_checksums(low + "  a\n" + low.substr(1) + "  b\n", "/x/S"); }) ==
+  CHECK(told_error([&] { parse_checksums(low + "  a\n" + low.substr(1) + "  b\n", "/x/S"); }) ==
         "refused: cannot read the checksums: /x/S: line 2 is not \"SHA256  NAME\"");
 }
 

@@ -14,6 +14,7 @@
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
 #include "tests/support/crash.h"
+#include "tests/support/error.h"
 #include "tests/support/port.h"
 #include "tests/support/service.h"
 #include "tests/support/test_call.h"
@@ -36,16 +37,6 @@ std::string own(const TempFolder& folder, int port, const Json& more = Json::obj
                  {"port", port}};
   params.update(more);
   return params.dump();
-}
-
-Error error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error;
-  }
-  FAIL("no error");
-  std::abort();
 }
 
 int with_token(const std::string& token) {

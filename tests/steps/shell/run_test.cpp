@@ -3,6 +3,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "tests/support/crash.h"
+#include "tests/support/error.h"
 #include "tests/support/test_call.h"
 
 using namespace relight;
@@ -21,15 +22,6 @@ struct Shell {
   TestCall call;
   std::unique_ptr<Step> step;
 };
-
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return std::string(name_of(error.kind)) + ": " + error.what();
-  }
-  return "none";
-}
 
 Json argv(std::initializer_list<const char*> parts) {
   Json list = Json::array();
@@ -54,11 +46,11 @@ TEST_CASE("a program without creates and check is a child of the engine") {
 
 TEST_CASE("a child that fails is named with its exit code and the end of its output") {
   Shell shell(R"({"command": ["/bin/sh", "-c", "x"]})");
-  CHECK(error_of([&] { shell.step->child_done(shell.params, 3, "line\nno such table\n"); }) ==
+  CHECK(told_error([&] { shell.step->child_done(shell.params, 3, "line\nno such table\n"); }) ==
         "transient: the program failed: /bin/sh: it exited with 3: line\nno such table");
-  CHECK(error_of([&] { shell.step->child_done(shell.params, 3, ""); }) ==
+  CHECK(told_error([&] { shell.step->child_done(shell.params, 3, ""); }) ==
         "transient: the program failed: /bin/sh: it exited with 3, and printed nothing");
-  CHECK(error_of([&] { shell.step->child_done(shell.params, 137, ""); }) ==
+  CHECK(told_error([&] { shell.step->child_done(shell.params, 137, ""); }) ==
         "transient: the program failed: /bin/sh: it was ended by signal 9 (Killed), and printed nothing");
 }
 
@@ -69,7 +61,7 @@ TEST_CASE("stdout is its end, at most 64 KiB, in UTF-8, and none when it is secr
   CHECK_NOTHROW(outputs.dump());
   Shell secret(R"({"command": ["true"], "secret_output": true})");
   CHECK(secret.step->child_done(secret.params, 0, "hunter2") == Json({{"exit", 0}}));
-  CHECK(error_of([&] { secret.step->child_done(secret.params, 1, "hunter2"); }).find("hunter2") ==
+  CHECK(told_error([&] { secret.step->child_done(secret.params, 1, "hunter2"); }).find("hunter2") ==
         std::string::npos);
 }
 
@@ -106,7 +98,7 @@ TEST_CASE("creates: run once, and told by the path") {
 
 TEST_CASE("a program that does not make what it creates has failed") {
   Shell shell(R"({"command": ["true"], "creates": "/nonexistent/x"})");
-  CHECK(error_of([&] { shell.apply(); }) ==
+  CHECK(told_error([&] { shell.apply(); }) ==
         "permanent: the program did not do its work: true: it exited with 0, but /nonexistent/x (creates) is "
         "not there");
 }
@@ -152,10 +144,10 @@ TEST_CASE("undo runs its program, only where the step ran, and is refused withou
   CHECK(without.step->preview(without.params, without.call).cannot_undo ==
         "what the program changes: the step has no `undo`");
   without.apply();
-  CHECK(error_of([&] { without.step->undo(without.params, without.call, nullptr); }) ==
+  CHECK(told_error([&] { without.step->undo(without.params, without.call, nullptr); }) ==
         "refused: cannot be undone: true: the step has no `undo`");
   Shell failing(R"({"command": ["true"], "undo": ["sh", "-c", "echo no way >&2; exit 4"]})");
-  CHECK(error_of([&] { failing.step->undo(failing.params, failing.call, nullptr); }) ==
+  CHECK(told_error([&] { failing.step->undo(failing.params, failing.call, nullptr); }) ==
         "transient: the program failed: sh: it exited with 4: no way");
 }
 
