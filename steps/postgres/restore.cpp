@@ -42,7 +42,7 @@ class Restore : public Step {
 
   Preview preview(const Params& params, Call& call) const override {
     Preview preview;
-    for (const char* field : {"dump", "database", "server", "owner"})
+    for (const char* field : {"dump", "database", "server", "owner", "made_at"})
       if (params.has(field) && !params.known(field)) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.summary =
@@ -184,7 +184,10 @@ class Restore : public Step {
                  .jobs = jobs_of(params)},
                 server, call);
       failpoint("postgres.restore:loaded");
-      call.note("restored", checked_restore(call, server, move.fresh(), dump));
+      Json restored = checked_restore(call, server, move.fresh(), dump);
+      const auto moment = moment_of_dump(params, dump);
+      restored["last_commit"] = moment ? Json(sys::show_time(*moment)) : Json(nullptr);
+      call.note("restored", restored);
     } catch (const Error& error) {
       if (error.kind != ErrorKind::transient) move.drop_new();
       throw;
@@ -261,6 +264,15 @@ const StepType postgres_restore = {
                     "dump's",
              .example = "\"aihummer\"",
              .choices = {}},
+            {.name = "made_at",
+             .type = FieldType::time,
+             .required = false,
+             .fallback = "",
+             .doc =
+                 "when the dump was begun, up to which nothing is lost; when not given, as the dump says, in "
+                 "this host's time zone (a plain dump says it with pg_dump --verbose only)",
+             .example = "\"2026-11-21T10:26:00Z\"",
+             .choices = {}},
             {.name = "end_sessions",
              .type = FieldType::boolean,
              .required = false,
@@ -276,6 +288,8 @@ const StepType postgres_restore = {
             {.name = "database", .doc = "its name"},
             {.name = "tables", .doc = "how many tables it has"},
             {.name = "bytes", .doc = "its size"},
+            {.name = "last_commit",
+             .doc = "when the dump was begun: what was committed before is in it; null: unknown"},
         },
     .in_doubt = InDoubt::again,
     .undo = Undo::whole,

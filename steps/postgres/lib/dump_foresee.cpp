@@ -6,6 +6,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/dump_moment.h"
 #include "steps/postgres/lib/rename.h"
 #include "steps/postgres/lib/rename_definition.h"
 
@@ -99,6 +100,10 @@ std::uint64_t size_of(sys::Sql& sql, const std::string& database) {
   return std::stoull(sql.query("SELECT pg_database_size($1::name)", {database}).one());
 }
 
+std::optional<sys::Time> moment_of_dump(const Params& params, const DumpLook& dump) {
+  return params.has("made_at") ? sys::parse_time(params.text("made_at")) : dump_moment(dump.made_at);
+}
+
 DumpLook foresee_dump(const Params& params, Call& call, const DumpServer& server, sys::Sql* sql,
                       Preview& preview) {
   const std::string path = sys::absolute(params.text("dump"));
@@ -115,7 +120,8 @@ DumpLook foresee_dump(const Params& params, Call& call, const DumpServer& server
   const PlainContent& content = look.content;
 
   preview.summary += " (" + std::string(postgres::name_of(format)) + ", " + sys::show_size(look.bytes);
-  if (!look.made_at.empty()) preview.summary += ", of " + look.made_at;
+  const auto moment = moment_of_dump(params, look);
+  if (moment) preview.summary += ", of " + sys::show_time(*moment);
   if (!content.from_version.empty()) preview.summary += ", PostgreSQL " + content.from_version;
   preview.summary +=
       "): " + sys::show_count(content.tables.size()) + (content.tables.size() == 1 ? " table" : " tables");
@@ -132,6 +138,9 @@ DumpLook foresee_dump(const Params& params, Call& call, const DumpServer& server
   if (format != DumpFormat::plain && look.data == 0 && !content.tables.empty())
     preview.hints.push_back("the dump holds no rows (it was made with --schema-only, or of empty tables)");
   if (content.tables.empty()) preview.hints.push_back("the dump holds no tables");
+  if (!moment)
+    preview.hints.push_back(
+        "the dump does not say when it was begun, so that RPO will be unknown: write made_at");
   if (sql != nullptr) ask_server(params, call, server, *sql, look, preview);
   return look;
 }

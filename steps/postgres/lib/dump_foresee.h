@@ -1,9 +1,11 @@
 // What the plan can say of a restore, and whether what was restored is whole.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "runner/step/step.h"
+#include "runner/sys/text.h"
 #include "steps/postgres/lib/dump_look.h"
 #include "steps/postgres/lib/dump_server.h"
 
@@ -12,6 +14,10 @@ namespace relight::postgres {
 // All that reading the dump and asking the server can tell; `sql` null: the server is not there yet.
 DumpLook foresee_dump(const Params& params, Call& call, const DumpServer& server, sys::Sql* sql,
                       Preview& preview);
+
+// When the dump was begun: as the runbook says (`made_at`), else as it says itself; nothing: it cannot be
+// told.
+std::optional<sys::Time> moment_of_dump(const Params& params, const DumpLook& dump);
 
 // Is all in the restored database that the dump speaks of? A permanent Error names what is not. Gives the
 // planner its statistics, too. Returns the outputs `tables` and `bytes`.

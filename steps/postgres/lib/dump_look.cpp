@@ -214,6 +214,7 @@ DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bo
       call.stop_here_if_wanted();
       call.progress("read", bytes, 0);
     });
+    look.made_at = look.content.started;
   } else {
     if (format == DumpFormat::tar) check_tar(path);
     look = look_at_archive(path, pg_restore, full, call);

@@ -24,7 +24,7 @@ struct DumpLook {
   DumpFormat format = DumpFormat::custom;
   std::uint64_t bytes = 0;            // on disk
   PlainContent content;               // of an archive: of its schema
-  std::string made_at;                // "2026-11-21 10:00:00 UTC"; empty: not told
+  std::string made_at;                // when it was begun: "2026-11-21 10:00:00 UTC"; empty: not told
   std::vector<SqlTokens> definition;  // what it says of its database itself
   std::size_t data = 0;               // tables and large objects with data
 };

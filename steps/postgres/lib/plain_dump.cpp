@@ -106,7 +106,9 @@ void PlainDump::meta(std::string_view text, std::uint64_t line) {
 
 void PlainDump::comment(std::string_view text) {
   constexpr std::string_view from = "-- Dumped from database version ";
+  constexpr std::string_view started = "-- Started on ";
   if (text.starts_with(from)) content_.from_version = version_in(text.substr(from.size()));
+  if (text.starts_with(started) && content_.started.empty()) content_.started = text.substr(started.size());
   if (text == "-- PostgreSQL database dump") content_.by_pg_dump = true;
   if (text == "-- PostgreSQL database dump complete") content_.whole = true;
   if (text == "-- PostgreSQL database cluster dump")

@@ -28,6 +28,7 @@ struct PlainContent {
   std::set<std::string> extensions, roles, tablespaces;
   std::string from_version;  // of the server that it was taken from: "15.20"; empty: not told
   std::string encoding;      // "UTF8"; empty: not told
+  std::string started;       // "2026-11-21 10:26:00 UTC", of pg_dump --verbose; empty: not told
   bool by_pg_dump = false;   // its head says so
   bool whole = false;        // its end says so
 };
