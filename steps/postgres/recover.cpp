@@ -1,34 +1,15 @@
-// postgres.recover: a cluster from its base backup and WAL archive, to a moment.
-//
-// All of it is made beside the target and is whole, compared and cleanly shut down before the one exchange
-// that makes it current. The phases, each noted when it is durable, so that a later attempt goes on behind
-// it:
-//
-//   decided   where to stop, as a WAL position; the new tablespaces' folders
-//   unpacked  the base backup lies beside, every file checked; the server may be started on it
-//   reached   the server has paused at the position, and what it told was what was asked
-//   stopped   it was promoted, the database opens, it is shut down
-//   ready     its own settings are back, all is synced, the configuration lies beside its target
-//   COMMIT POINT: the data directory is exchanged; then the configuration folder
+// postgres.recover: a cluster from its base backup and WAL archive, to a moment. How: see lib/recovery.h.
 #include <fmt/core.h>
-#include <unistd.h>
 
-#include "runner/step/failpoint.h"
-#include "runner/step/parents.h"
+#include "runner/step/access.h"
 #include "runner/step/step.h"
-#include "runner/step/switch.h"
 #include "runner/step/value.h"
-#include "runner/sys/archive.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/content.h"
-#include "steps/postgres/lib/decision.h"
-#include "steps/postgres/lib/outputs.h"
-#include "steps/postgres/lib/replay.h"
-#include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/recovery.h"
 #include "steps/postgres/lib/survey.h"
-#include "steps/postgres/lib/tree.h"
 
 namespace relight {
 namespace {
@@ -39,213 +20,12 @@ std::string moment_of(const Target& target) {
   return std::string(target.stop.inclusive ? "" : "before ") + show_lsn(target.stop.lsn);
 }
 
-// One attempt's view of the paths and of the notes.
-class Recovery {
- public:
-  Recovery(const Params& params, Call& call)
-      : call_(call), wish_(read_wish(params, call)), data_(call, wish_.data), beside_(data_.beside()) {
-    if (!wish_.config.empty() && !wish_.config_into.empty()) {
-      // One folder deeper than the data's: Debian's tools take any /etc/postgresql/V/*/postgresql.conf for a
-      // cluster.
-      config_home_ = call.beside(wish_.config_into);
-      config_.emplace(call, wish_.config_into, config_home_ + "/config");
-    }
-  }
-
-  Json apply();
-  void undo();
-  void discard();
-  void settle() {
-    if (data_.state() != Switch::State::switched) end_left_behind(beside_);
-  }
-  Json kept() const;
-  bool done() const {
-    return data_.state() == Switch::State::switched &&
-           (!config_ || config_->state() == Switch::State::switched) && call_.notes().contains("outputs");
-  }
-
- private:
-  bool noted(const char* phase) const {
-    return call_.notes().contains(phase) && call_.notes()[phase] != nullptr;
-  }
-  void decide();
-  void unpack();
-  void clear();
-  void replay();
-  void make_ready();
-  void refuse_while_running();
-  Programs programs() const;
-
-  Call& call_;
-  const Wish wish_;
-  Switch data_;
-  std::optional<Switch> config_;
-  const std::string beside_;
-  std::string config_home_;
-  Decision decision_;
-};
-
-Programs Recovery::programs() const {
-  auto found = Programs::find(decision_.major);
-  if (!found)
-    throw Error(ErrorKind::permanent, "cannot recover", wish_.data,
-                "PostgreSQL " + std::to_string(decision_.major) + " is not installed",
-                "install " + package_of(decision_.major));
-  return *found;
-}
-
-void Recovery::refuse_while_running() {
-  if (const auto pid = running_server(wish_.data))
-    throw Error(ErrorKind::refused, "a server runs on the data directory", wish_.data,
-                "its pid is " + std::to_string(*pid),
-                "stop it first, with service.stop in a step before this one");
-}
-
-// Looks once more, and settles for good where to stop.
-void Recovery::decide() {
-  if (noted("decided")) {
-    decision_ = decision_from_json(call_.notes()["decided"]);
-    return;
-  }
-  SurveyOptions options;
-  options.run = call_.run();
-  options.stop = [&] { return call_.stop_wanted(); };
-  options.progress = [&](std::uint64_t done, std::uint64_t total) {
-    call_.progress("check the WAL", done, total);
-  };
-  const Survey found = survey(wish_, options);
-  for (const Problem& problem : found.problems)
-    call_.log(problem.what + ": " + problem.on + ": " + problem.why);
-  if (!found.problems.empty()) {
-    const Problem& first = found.problems.front();
-    throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
-  }
-  if (!found.target)
-    throw Error(ErrorKind::refused, "cannot recover", wish_.data, found.unknown,
-                found.hints.empty() ? "" : found.hints.back());
-  decision_ = decide_by(found);
-  call_.note("decided", to_json(decision_));
-  failpoint("postgres.recover:decided");
-}
-
-// What an earlier attempt left beside. Tablespaces' folders are emptied only when one had begun to fill them.
-void Recovery::clear() {
-  clear_tree(beside_, noted("filling") ? decision_.tablespaces : std::vector<NewTablespace>());
-}
-
-void Recovery::unpack() {
-  if (noted("unpacked") && sys::exists(beside_ + "/PG_VERSION")) return;
-  // Half a tree is not gone on with: it is made anew, and what was noted of it counts no more.
-  for (const char* phase : {"unpacked", "reached", "stopped", "outputs"})
-    if (noted(phase)) call_.note(phase, nullptr);
-  clear();
-  failpoint("postgres.recover:cleared");
-  make_parents(call_, wish_.data);
-  const BaseBackup base = open_base(wish_.base);
-  call_.note("filling", true);
-  make_tree(base, decision_.tablespaces, beside_, call_);
-  failpoint("postgres.recover:before_unpacked");
-  call_.note("unpacked", {{"bytes", base.manifest.bytes()}, {"folder", beside_}});
-  failpoint("postgres.recover:unpacked");
-}
-
-void Recovery::replay() {
-  if (noted("stopped")) return;
-  const Replayed replayed = postgres::replay(wish_, decision_, programs(), beside_, call_);
-  failpoint("postgres.recover:before_stopped");
-  call_.note("stopped", {{"timeline", replayed.timeline}, {"lsn", show_lsn(replayed.lsn)}});
-  failpoint("postgres.recover:stopped");
-}
-
-void Recovery::make_ready() {
-  const Json& notes = call_.notes();
-  const Replayed replayed{.lsn = *parse_lsn(notes["stopped"]["lsn"].get<std::string>()),
-                          .timeline = notes["stopped"]["timeline"].get<Timeline>()};
-  tidy_tree(beside_, replayed.timeline, decision_.tablespaces);
-  failpoint("postgres.recover:tidied");
-  if (config_ && config_->state() == Switch::State::nothing) {
-    make_parents(call_, wish_.config_into);
-    sys::remove_tree(config_home_);
-    sys::make_folders(config_->beside(), 0755);
-    sys::UnpackOptions options;
-    options.keep_owners = false;
-    sys::copy_checked(decision_.config_from, config_->beside(), options);
-    failpoint("postgres.recover:config_copied");
-  }
-  call_.note("outputs",
-             outputs_of(wish_, decision_, programs(), replayed, beside_, config_ ? config_->beside() : "",
-                        notes["unpacked"]["bytes"].get<std::uint64_t>()));
-  // Marked last of all: from here on an attempt only exchanges.
-  if (config_) config_->mark();
-  data_.mark();
-  failpoint("postgres.recover:marked");
-}
-
-Json Recovery::apply() {
-  settle();
-  if (data_.state() == Switch::State::nothing) {
-    refuse_while_running();
-    decide();
-    unpack();
-    replay();
-    make_ready();
-  }
-  // COMMIT POINT: before this line the target is as it was, behind it the recovered cluster is current.
-  if (data_.state() == Switch::State::marked) refuse_while_running();
-  data_.commit();
-  failpoint("postgres.recover:committed");
-  if (config_) config_->commit();
-  failpoint("postgres.recover:config_committed");
-  return call_.notes()["outputs"];
-}
-
-void Recovery::undo() {
-  settle();
-  if (data_.state() == Switch::State::switched) {
-    if (const auto pid = running_server(wish_.data))
-      throw Error(ErrorKind::permanent, "a server runs on the data directory", wish_.data,
-                  "its pid is " + std::to_string(*pid), "stop it, then roll back again");
-  }
-  if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
-  // The way back, in the other order.
-  if (config_) {
-    config_->revert();
-    failpoint("postgres.recover:config_reverted");
-    config_->drop_new();
-    sys::remove_tree(config_home_);
-  }
-  data_.revert();
-  failpoint("postgres.recover:reverted");
-  data_.drop_new();
-  clear();
-  for (const std::string& folder : decision_.made)
-    rmdir(folder.c_str());  // one that holds something by now stays
-  remove_made_parents(call_);
-}
-
-void Recovery::discard() {
-  data_.discard();
-  if (!config_) return;
-  config_->discard();
-  sys::remove_tree(config_home_);
-}
-
-Json Recovery::kept() const {
-  Json list = Json::array();
-  const auto add = [&](const std::string& path) {
-    if (!path.empty()) list.push_back({{"on", path}, {"bytes", sys::tree_bytes(path)}});
-  };
-  add(data_.kept());
-  if (config_) add(config_->kept());
-  return list;
-}
-
 class Recover : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
     std::vector<std::string> targets;
     for (const char* field : {"data", "config_into"})
-      if (params.has(field) && params.known(field)) targets.push_back("path:" + params.text(field));
+      for (const std::string& target : path_target(params, field)) targets.push_back(target);
     if (params.has("config") && !params.has("config_into") && params.known("data"))
       if (const std::string config = debian_config_of(params.text("data")); !config.empty())
         targets.push_back("path:" + config);
@@ -346,7 +126,9 @@ const StepType postgres_recover = {
         "the position "
         "that the plan has worked out by reading every record, and is promoted only when position, timeline "
         "and last "
-        "commit are those asked for. Then it is shut down and exchanged for what lay there, which is kept. "
+        "commit are those asked for. Then it is shut down and exchanged for what lay there, which is kept (a "
+        "mount "
+        "point keeps its place, and its entries are switched one by one). "
         "Tablespaces are "
         "made anew in folders beside the old ones, and stay there. Nothing is protected until a base backup "
         "of the new "

@@ -1,80 +1,15 @@
 #include "runner/engine/recovery.h"
-#include "runner/sys/json_whole.h"
 
 #include <doctest/doctest.h>
 
+#include "tests/support/records.h"
+
 using namespace relight;
+using namespace relight::records;
 using Step = StepRecord::State;
 using Run = RunRecord::State;
 
 namespace {
-
-Json opened() {
-  return {{"kind", "opened"}, {"format", 1},       {"program", "relight 0.1.0"},
-          {"run", "r1"},      {"runbook", "book"}, {"plan", "d1"},
-          {"drill", false},   {"wall", "T0"},      {"boot", 100}};
-}
-Json resumed() {
-  return {{"kind", "resumed"}, {"program", "relight 0.2.0"}, {"pid", 7}};
-}
-Json started(const char* step, const char* op = "apply") {
-  return {{"kind", "started"}, {"step", step}, {"attempt", 1}, {"op", op}, {"wall", "T1"}, {"boot", 200}};
-}
-Json finished(const char* step, const char* by = "apply") {
-  return {{"kind", "finished"}, {"step", step}, {"attempt", 1}, {"outputs", {{"path", "/x"}}},
-          {"by", by},           {"wall", "T2"}, {"boot", 300}};
-}
-Json failed(const char* step, bool again = false, const char* op = "apply") {
-  return {
-      {"kind", "failed"},
-      {"step", step},
-      {"attempt", 1},
-      {"op", op},
-      {"error", {{"kind", "transient"}, {"what", "cannot"}, {"on", "it"}, {"why", "busy"}, {"hint", "wait"}}},
-      {"again", again}};
-}
-Json undone(const char* step) {
-  return {{"kind", "undone"}, {"step", step}};
-}
-Json note(const char* step, const char* key, Json value) {
-  return {{"kind", "note"}, {"step", step}, {"key", key}, {"value", std::move(value)}};
-}
-Json kept(const char* step, Json things) {
-  return {{"kind", "kept"}, {"step", step}, {"things", std::move(things)}};
-}
-Json discarded(const char* step) {
-  return {{"kind", "discarded"}, {"step", step}};
-}
-Json skipped(const char* step) {
-  return {{"kind", "skipped"}, {"step", step}, {"why", "no need"}, {"outputs", {{"n", 1}}}};
-}
-Json waiting(const char* step) {
-  return {{"kind", "waiting"}, {"step", step}, {"prompt", "?"}, {"boot", 150}};
-}
-Json approved(const char* step) {
-  return {{"kind", "approved"}, {"step", step}, {"by", "--approve"}};
-}
-Json rolling_back(const char* to = "", const char* by = "person") {
-  return {{"kind", "rolling_back"}, {"to", to}, {"by", by}};
-}
-Json interrupted() {
-  return {{"kind", "interrupted"}, {"signal", 2}};
-}
-Json ended(const char* state, int exit = 0) {
-  return {{"kind", "ended"}, {"state", state}, {"exit", exit}, {"verdict", {{"probes", 1}}}, {"wall", "T9"}};
-}
-Json amended(std::vector<std::string> stay) {
-  return {{"kind", "amended"}, {"plan", "d2"}, {"kept", stay}, {"changes", ""}, {"file", "b.lua"}};
-}
-
-using Records = std::vector<Json>;
-
-RunRecord live(const Records& records) {
-  return fold(records, true);
-}
-RunRecord later(const Records& records) {
-  return fold(records, false);
-}
 
 std::string refusal(const Records& records) {
   try {
@@ -176,23 +111,6 @@ TEST_CASE("failures") {
   }
 }
 
-TEST_CASE("an undone step is untouched, and begins afresh") {
-  Records records = {opened(),    started("a"),   note("a", "before", "old"),
-                     failed("a"), rolling_back(), started("a", "undo"),
-                     undone("a")};
-  RunRecord run = live(records);
-  CHECK(run.step("a").state == Step::undone);
-  CHECK_FALSE(run.step("a").touched);
-  CHECK(run.step("a").error);
-  CHECK((*run.step("a").notes)["before"] == "old");
-  records.insert(records.end(), {ended("rolled-back", 3), resumed(), started("a")});
-  run = live(records);
-  CHECK(run.step("a").state == Step::running);
-  CHECK(run.step("a").attempts == 2);
-  CHECK(run.step("a").notes->empty());
-  CHECK(run.step("a").touched);
-}
-
 TEST_CASE("notes gather, and who looks at them sees them as they were") {
   RunRecord run = live({opened(), started("a"), note("a", "one", 1)});
   std::shared_ptr<const Json> seen = run.step("a").notes;
@@ -253,82 +171,6 @@ TEST_CASE("an approval is waited for once nothing else goes on") {
   CHECK(run.step("c").state == Step::done);
   CHECK(run.step("c").started_boot_ms == 150);
   CHECK_FALSE(run.step("c").touched);
-}
-
-TEST_CASE("a rollback stands until it has ended well") {
-  Records records = {opened(), started("a"), finished("a"), started("b"), failed("b"), rolling_back("a")};
-  RunRecord run = live(records);
-  CHECK(run.state == Run::rolling_back);
-  CHECK(run.rollback_to == "a");
-  CHECK(run.rollback_by_person);
-  CHECK(run.in_rollback);
-  CHECK(later(records).state == Run::interrupted);
-  CHECK(later(records).in_rollback);
-
-  records.insert(records.end(), {interrupted(), resumed()});
-  CHECK(live(records).state == Run::rolling_back);
-  CHECK(live(records).rollback_to == "a");
-
-  SUBCASE("well") {
-    records.insert(records.end(), {started("b", "undo"), undone("b"), ended("rolled-back", 3)});
-    CHECK(later(records).state == Run::rolled_back);
-    CHECK_FALSE(later(records).in_rollback);
-    records.push_back(resumed());
-    CHECK(live(records).state == Run::running);
-  }
-  SUBCASE("back to a step") {
-    records.push_back(ended("rolled-back-to"));
-    CHECK(later(records).state == Run::interrupted);
-    CHECK_FALSE(later(records).in_rollback);
-    records.push_back(resumed());
-    CHECK(live(records).state == Run::running);
-  }
-  SUBCASE("in vain") {
-    records.push_back(ended("rollback-failed", 4));
-    run = later(records);
-    CHECK(run.state == Run::failed);
-    CHECK(run.rollback_failed);
-    CHECK(run.in_rollback);
-    records.push_back(resumed());
-    CHECK(live(records).state == Run::rolling_back);
-    records.push_back(rolling_back("", "on_failure"));
-    CHECK_FALSE(live(records).rollback_failed);
-    CHECK_FALSE(live(records).rollback_by_person);
-  }
-  SUBCASE("given up") {
-    records.push_back(ended("abandoned"));
-    CHECK(later(records).state == Run::abandoned);
-    CHECK_FALSE(later(records).in_rollback);
-  }
-}
-
-TEST_CASE("an undo that was cut off is in doubt and still to be done") {
-  RunRecord run =
-      later({opened(), started("a"), finished("a"), rolling_back(), started("a", "undo"), resumed()});
-  CHECK(run.step("a").state == Step::in_doubt);
-  CHECK(run.step("a").op == "undo");
-  CHECK(run.step("a").touched);
-  CHECK((*run.step("a").outputs)["path"] == "/x");
-}
-
-TEST_CASE("kept copies are freed without a change of state, also after the end") {
-  Records records = {opened(), started("a"), finished("a"), kept("a", {{{"on", "/old"}, {"bytes", 5}}}),
-                     ended("done")};
-  RunRecord run = later(records);
-  CHECK((*run.step("a").kept)[0]["on"] == "/old");
-  CHECK_FALSE(run.step("a").discarded);
-  records.push_back(started("a", "discard"));
-  CHECK(later(records).state == Run::done);
-  CHECK(later(records).step("a").state == Step::done);
-  CHECK(later(records).step("a").attempts == 1);
-  records.push_back(failed("a", false, "discard"));
-  CHECK(later(records).step("a").state == Step::done);
-  CHECK(later(records).step("a").kept);
-  records.push_back(discarded("a"));
-  CHECK_FALSE(later(records).step("a").kept);
-  CHECK(later(records).step("a").discarded);
-  CHECK(later(records).state == Run::done);
-  CHECK_FALSE(live({opened(), kept("a", Json::array())}).step("a").kept);
 }
 
 TEST_CASE("skipped, when, baseline") {

@@ -1,0 +1,195 @@
+#include "steps/postgres/lib/recovery.h"
+
+#include <unistd.h>
+
+#include "runner/step/failpoint.h"
+#include "runner/step/parents.h"
+#include "runner/sys/archive.h"
+#include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
+#include "steps/postgres/lib/outputs.h"
+#include "steps/postgres/lib/replay.h"
+#include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/tree.h"
+
+namespace relight::postgres {
+
+Recovery::Recovery(const Params& params, Call& call)
+    : call_(call), wish_(read_wish(params, call)), data_(call, wish_.data), beside_(data_.beside()) {
+  if (!wish_.config.empty() && !wish_.config_into.empty()) {
+    // One folder deeper than the data's: Debian's tools take any /etc/postgresql/V/*/postgresql.conf for a
+    // cluster.
+    config_home_ = call.beside(wish_.config_into);
+    config_.emplace(call, wish_.config_into, config_home_ + "/config");
+  }
+}
+
+void Recovery::settle() {
+  if (data_.state() != Switch::State::switched) end_left_behind(beside_);
+}
+
+bool Recovery::done() const {
+  return data_.state() == Switch::State::switched &&
+         (!config_ || config_->state() == Switch::State::switched) && call_.notes().contains("outputs");
+}
+
+bool Recovery::noted(const char* phase) const {
+  return call_.notes().contains(phase) && call_.notes()[phase] != nullptr;
+}
+
+Programs Recovery::programs() const {
+  auto found = Programs::find(decision_.major);
+  if (!found)
+    throw Error(ErrorKind::permanent, "cannot recover", wish_.data,
+                "PostgreSQL " + std::to_string(decision_.major) + " is not installed",
+                "install " + package_of(decision_.major));
+  return *found;
+}
+
+void Recovery::refuse_while_running() {
+  if (const auto pid = running_server(wish_.data))
+    throw Error(ErrorKind::refused, "a server runs on the data directory", wish_.data,
+                "its pid is " + std::to_string(*pid),
+                "stop it first, with service.stop in a step before this one");
+}
+
+// Looks once more, and settles for good where to stop.
+void Recovery::decide() {
+  if (noted("decided")) {
+    decision_ = decision_from_json(call_.notes()["decided"]);
+    return;
+  }
+  SurveyOptions options;
+  options.run = call_.run();
+  options.stop = [&] { return call_.stop_wanted(); };
+  options.progress = [&](std::uint64_t done, std::uint64_t total) {
+    call_.progress("check the WAL", done, total);
+  };
+  const Survey found = survey(wish_, options);
+  for (const Problem& problem : found.problems)
+    call_.log(problem.what + ": " + problem.on + ": " + problem.why);
+  if (!found.problems.empty()) {
+    const Problem& first = found.problems.front();
+    throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
+  }
+  if (!found.target)
+    throw Error(ErrorKind::refused, "cannot recover", wish_.data, found.unknown,
+                found.hints.empty() ? "" : found.hints.back());
+  decision_ = decide_by(found);
+  call_.note("decided", to_json(decision_));
+  failpoint("postgres.recover:decided");
+}
+
+// What an earlier attempt left beside. Tablespaces' folders are emptied only when one had begun to fill them.
+void Recovery::clear() {
+  clear_tree(beside_, noted("filling") ? decision_.tablespaces : std::vector<NewTablespace>());
+}
+
+void Recovery::unpack() {
+  if (noted("unpacked") && sys::exists(beside_ + "/PG_VERSION")) return;
+  // Half a tree is not gone on with: it is made anew, and what was noted of it counts no more.
+  for (const char* phase : {"unpacked", "reached", "stopped", "outputs"})
+    if (noted(phase)) call_.note(phase, nullptr);
+  clear();
+  failpoint("postgres.recover:cleared");
+  make_parents(call_, wish_.data);
+  const BaseBackup base = open_base(wish_.base);
+  call_.note("filling", true);
+  make_tree(base, decision_.tablespaces, beside_, call_);
+  failpoint("postgres.recover:before_unpacked");
+  call_.note("unpacked", {{"bytes", base.manifest.bytes()}, {"folder", beside_}});
+  failpoint("postgres.recover:unpacked");
+}
+
+void Recovery::replay() {
+  if (noted("stopped")) return;
+  const Replayed replayed = postgres::replay(wish_, decision_, programs(), beside_, call_);
+  failpoint("postgres.recover:before_stopped");
+  call_.note("stopped", {{"timeline", replayed.timeline}, {"lsn", show_lsn(replayed.lsn)}});
+  failpoint("postgres.recover:stopped");
+}
+
+void Recovery::make_ready() {
+  const Json& notes = call_.notes();
+  const Replayed replayed{.lsn = *parse_lsn(notes["stopped"]["lsn"].get<std::string>()),
+                          .timeline = notes["stopped"]["timeline"].get<Timeline>()};
+  tidy_tree(beside_, replayed.timeline, decision_.tablespaces);
+  failpoint("postgres.recover:tidied");
+  if (config_ && config_->state() == Switch::State::nothing) {
+    make_parents(call_, wish_.config_into);
+    sys::remove_tree(config_home_);
+    sys::make_folders(config_->beside(), 0755);
+    sys::UnpackOptions options;
+    options.keep_owners = false;
+    sys::copy_checked(decision_.config_from, config_->beside(), options);
+    failpoint("postgres.recover:config_copied");
+  }
+  call_.note("outputs",
+             outputs_of(wish_, decision_, programs(), replayed, beside_, config_ ? config_->beside() : "",
+                        notes["unpacked"]["bytes"].get<std::uint64_t>()));
+  // Marked last of all: from here on an attempt only exchanges.
+  if (config_) config_->mark();
+  data_.mark();
+  failpoint("postgres.recover:marked");
+}
+
+Json Recovery::apply() {
+  settle();
+  if (data_.state() == Switch::State::nothing) {
+    refuse_while_running();
+    decide();
+    unpack();
+    replay();
+    make_ready();
+  }
+  // COMMIT POINT: before this line the target is as it was, behind it the recovered cluster is current.
+  if (data_.state() == Switch::State::marked) refuse_while_running();
+  data_.commit();
+  failpoint("postgres.recover:committed");
+  if (config_) config_->commit();
+  failpoint("postgres.recover:config_committed");
+  return call_.notes()["outputs"];
+}
+
+void Recovery::undo() {
+  settle();
+  if (data_.state() == Switch::State::switched) {
+    if (const auto pid = running_server(wish_.data))
+      throw Error(ErrorKind::permanent, "a server runs on the data directory", wish_.data,
+                  "its pid is " + std::to_string(*pid), "stop it, then roll back again");
+  }
+  if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
+  // The way back, in the other order.
+  if (config_) {
+    config_->revert();
+    failpoint("postgres.recover:config_reverted");
+    config_->drop_new();
+    sys::remove_tree(config_home_);
+  }
+  data_.revert();
+  failpoint("postgres.recover:reverted");
+  data_.drop_new();
+  clear();
+  for (const std::string& folder : decision_.made)
+    rmdir(folder.c_str());  // one that holds something by now stays
+  remove_made_parents(call_);
+}
+
+void Recovery::discard() {
+  data_.discard();
+  if (!config_) return;
+  config_->discard();
+  sys::remove_tree(config_home_);
+}
+
+Json Recovery::kept() const {
+  Json list = Json::array();
+  const auto add = [&](const std::string& path) {
+    if (!path.empty()) list.push_back({{"on", path}, {"bytes", sys::tree_bytes(path)}});
+  };
+  add(data_.kept());
+  if (config_) add(config_->kept());
+  return list;
+}
+
+}  // namespace relight::postgres

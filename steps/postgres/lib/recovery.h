@@ -1,0 +1,54 @@
+// One attempt of a recovery, from the decision to the switch, and its way back.
+//
+// All of it is made beside the target and is whole, compared and cleanly shut down before the one switch
+// that makes it current. The phases, each noted when it is durable, so that a later attempt goes on behind
+// it:
+//
+//   decided   where to stop, as a WAL position; the new tablespaces' folders
+//   unpacked  the base backup lies beside, every file checked; the server may be started on it
+//   reached   the server has paused at the position, and what it told was what was asked
+//   stopped   it was promoted, the database opens, it is shut down
+//   ready     its own settings are back, all is synced, the configuration lies beside its target
+//   COMMIT POINT: the data directory is switched; then the configuration folder
+#pragma once
+#include <optional>
+#include <string>
+
+#include "runner/step/switch.h"
+#include "steps/postgres/lib/decision.h"
+#include "steps/postgres/lib/survey.h"
+
+namespace relight::postgres {
+
+// What the methods of the step do; each converges.
+class Recovery {
+ public:
+  Recovery(const Params& params, Call& call);
+
+  Json apply();
+  void undo();
+  void discard();
+  void settle();
+  Json kept() const;
+  bool done() const;  // its outputs are noted then
+
+ private:
+  bool noted(const char* phase) const;
+  void decide();
+  void unpack();
+  void clear();
+  void replay();
+  void make_ready();
+  void refuse_while_running();
+  Programs programs() const;
+
+  Call& call_;
+  const Wish wish_;
+  Switch data_;
+  std::optional<Switch> config_;
+  const std::string beside_;
+  std::string config_home_;
+  Decision decision_;
+};
+
+}  // namespace relight::postgres
