@@ -69,7 +69,7 @@ std::string report_text(const RunFolder& folder, const Plan& plan, const RunReco
       row("of it", sys::show_duration(std::chrono::milliseconds(verdict["waited_ms"].get<std::int64_t>())) +
                        " were spent waiting for people");
     if (!verdict["last_commit"].is_null()) row("last commit", verdict["last_commit"].get<std::string>());
-    if (verdict["rpo_ms"].is_null())
+    if (verdict["rpo_ms"].is_null() && asks_rpo(plan, verdict))
       row("RPO", verdict["lost_at"].is_null() ? "unknown: lost_at was not given"
                                               : "unknown: no step told the last commit");
   }

@@ -4,6 +4,7 @@
 
 #include "runner/cli/print.h"
 #include "runner/engine/engine.h"
+#include "runner/engine/verdict.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
@@ -138,8 +139,9 @@ std::string status_text(const RunFolder& folder, const Plan& plan, const RunReco
 
 std::string worth_text(const Plan& plan, const Json& verdict) {
   if (!verdict.is_object() || !verdict.contains("rto_ms")) return "";
-  std::string text = measured(plan, "RTO", verdict["rto_ms"], &Budget::rto) + ", " +
-                     measured(plan, "RPO", verdict["rpo_ms"], &Budget::rpo) + "\n";
+  std::string text = measured(plan, "RTO", verdict["rto_ms"], &Budget::rto);
+  if (asks_rpo(plan, verdict)) text += ", " + measured(plan, "RPO", verdict["rpo_ms"], &Budget::rpo);
+  text += "\n";
   for (const Json& over : verdict["over"]) text += "over budget: " + over.get<std::string>() + "\n";
   for (const Json& name : verdict["unwaived"])
     text += "an error was passed over, and nobody waived it: step " + name.get<std::string>() + "\n";

@@ -11,6 +11,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// The output by which a step of any type tells up to when it recovered.
+constexpr const char* commit_output = "last_commit";
+
 // The input named lost_at, where the runbook has one and it was given.
 std::optional<sys::Time> lost_at(const Plan& plan) {
   const auto it = plan.inputs->find("lost_at");
@@ -60,9 +63,9 @@ Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& no
         probed_wall = step.finished_at;
       }
     }
-    if (step.outputs && step.outputs->is_object() && step.outputs->contains("last_commit") &&
-        (*step.outputs)["last_commit"].is_string())
-      last_commit = sys::parse_time((*step.outputs)["last_commit"].get<std::string>());
+    if (step.outputs && step.outputs->is_object() && step.outputs->contains(commit_output) &&
+        (*step.outputs)[commit_output].is_string())
+      last_commit = sys::parse_time((*step.outputs)[commit_output].get<std::string>());
   }
   const auto lost = lost_at(plan);
   // Without a probe nobody has seen the service answer: then the end of the run is all there is.
@@ -90,6 +93,14 @@ Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& no
           {"over", over},
           {"unwaived", unwaived},
           {"waived", waived}};
+}
+
+bool asks_rpo(const Plan& plan, const Json& verdict) {
+  if (plan.budget.rpo || !verdict["last_commit"].is_null()) return true;
+  for (const PlannedStep& step : plan.steps)
+    for (const Output& output : step.step_type->outputs)
+      if (output.name == commit_output) return true;
+  return false;
 }
 
 int exit_of_done(const Json& verdict) {

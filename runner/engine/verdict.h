@@ -16,6 +16,9 @@ namespace relight {
 Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& now_wall,
                 std::int64_t now_boot_ms);
 
+// Is there an RPO to tell: a budget for it, a step that told its last commit, or one whose type declares it?
+bool asks_rpo(const Plan& plan, const Json& verdict);
+
 // The exit code of a run that came to its end: 7 for over budget or an error that was waived by nobody, else
 // 0.
 int exit_of_done(const Json& verdict);

@@ -32,6 +32,10 @@ TEST_CASE("steps run in order, and outputs travel") {
   const Json status = bench.status();
   CHECK(status["steps"][0]["outputs"]["stdout"] == "hello");
   CHECK(status["protected"].is_null());
+  for (const std::string& told : {ran.out, bench.relight({"report"}).out}) {
+    CHECK(told.find("RTO ") != std::string::npos);
+    CHECK(told.find("RPO") == std::string::npos);  // no database, no budget for it
+  }
 }
 
 TEST_CASE("steps that do not wait for each other run at the same time") {

@@ -84,3 +84,17 @@ TEST_CASE("an error that was passed over is told, waived or not") {
   CHECK(c.verdict()["waived"][0]["why"] == "the cache fills itself");
   CHECK(exit_of_done(c.verdict()) == 0);
 }
+
+TEST_CASE("RPO is told where there is one to tell") {
+  Case c;
+  CHECK(asks_rpo(c.plan, c.verdict()));
+  c.record.steps["database"].outputs = std::make_shared<const Json>(Json::object());
+  CHECK_FALSE(asks_rpo(c.plan, c.verdict()));
+  c.plan.budget.rpo = std::chrono::minutes(5);
+  CHECK(asks_rpo(c.plan, c.verdict()));
+  c.plan.budget.rpo.reset();
+  StepType database;
+  database.outputs = {{"last_commit", "when"}};
+  c.plan.steps[0].step_type = &database;
+  CHECK(asks_rpo(c.plan, c.verdict()));
+}
