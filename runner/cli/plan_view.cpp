@@ -25,6 +25,7 @@ std::string left_by_undo(const PlannedStep& step, const Preview& preview) {
   if (!preview.cannot_undo.empty()) return preview.cannot_undo;
   switch (step.step_type->undo) {
     case Undo::whole:
+    case Undo::given:
       return "";
     case Undo::part:
       return step.step_type->stays;
@@ -122,9 +123,9 @@ Json plan_json(const Plan& plan, const PlanPreview& preview) {
     json["line"] = step.line;
     json["after"] = step.after;
     json["params"] = *step.params;
-    json["undo"] = step.step_type->undo == Undo::whole  ? "whole"
-                   : step.step_type->undo == Undo::part ? "part"
-                                                        : "none";
+    const Undo undo = step.step_type->undo;
+    const bool none = undo == Undo::none || (undo == Undo::given && !step.params->contains("undo"));
+    json["undo"] = none ? "none" : undo == Undo::part ? "part" : "whole";
     steps.push_back(std::move(json));
   }
   Preview whole;

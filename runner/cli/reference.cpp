@@ -47,7 +47,8 @@ std::string describe(const StepType& type) {
   out += rows("undo", 8,
               type.undo == Undo::whole  ? "whole"
               : type.undo == Undo::part ? "in part: " + type.stays
-                                        : "none");
+              : type.undo == Undo::none ? "none"
+                                        : "as far as its `undo` goes; without one, none");
   out += "\nexample\n";
   for (const std::string& line : sys::split(type.example, '\n')) out += "  " + line + "\n";
   return out;

@@ -20,7 +20,9 @@
 namespace relight {
 
 enum class InDoubt { again, ask, undo };  // applying again converges | stop and ask | undo, then apply afresh
-enum class Undo { whole, part, none };    // part: StepType::stays says what an undo leaves
+// part: StepType::stays says what an undo leaves; given: as far as the step's own `undo` goes, and none
+// without one, which the preview says.
+enum class Undo { whole, part, none, given };
 enum class Done { no, yes, unknown };
 enum class Drill { runs, simulated, refused };
 

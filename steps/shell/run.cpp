@@ -290,7 +290,7 @@ const StepType shell_run = {
             {.name = "exit", .doc = "its exit code"},
         },
     .in_doubt = InDoubt::ask,
-    .undo = Undo::whole,  // as its author says by `undo`; without one the plan says that there is no way back
+    .undo = Undo::given,
     .stays = "",
     .drill = Drill::refused,
     .make = make_step<Run>,

@@ -80,6 +80,8 @@ TEST_CASE("plan --json") {
     CHECK(has(step, {"name", "type", "line", "after", "params", "verdict", "summary", "problems", "undo"}));
   CHECK(plan["steps"][1]["name"] == "look");
   CHECK(plan["steps"][1]["type"] == "shell.run");
+  CHECK(plan["steps"][1]["undo"] == "none");  // it has no `undo`
+  CHECK(plan["steps"][2]["undo"] == "whole");
   CHECK(plan["steps"][1]["after"] == Json({"fenced"}));
   CHECK(plan["steps"][2]["params"]["content"] == Json{{"$output", {"look", "stdout"}}});
   CHECK(bench.relight(bench.args("plan", {"--json"})).out == ran.out);
@@ -91,10 +93,12 @@ TEST_CASE("plan for people") {
   INFO(ran.out, ran.err);
   CHECK(ran.exit == 0);
   check_width(ran.out);
-  for (const char* words : {"plan of book (book.lua), digest ", "key = secret file:",
-                            "1  fenced  asks: Is the old host off, or cut", "2  look    run /bin/echo hello",
-                            "3  unit    told when its turn comes: write ", "when: function at book.lua:11",
-                            "note: RPO has a budget and will be unknown", "Nothing was touched."})
+  for (const char* words :
+       {"plan of book (book.lua), digest ",
+        "key = secret file:", "1  fenced  asks: Is the old host off, or cut",
+        "2  look    run /bin/echo hello", "3  unit    told when its turn comes: write ",
+        "when: function at book.lua:11", "note: RPO has a budget and will be unknown",
+        "Nothing was touched."})
     CHECK(flat(ran.out).find(words) != std::string::npos);
   CHECK(ran.out.find("a secret of the host") == std::string::npos);
 }
@@ -182,6 +186,10 @@ TEST_CASE("the step reference and the help fit the screen") {
     const std::string text = one.out.substr(0, one.out.find("\nexample\n"));
     check_width(text);
   }
+  for (const char* type : {"shell.run", "script"})
+    CHECK(
+        bench.relight({"steps", type}).out.find("undo      as far as its `undo` goes; without one, none\n") !=
+        std::string::npos);
   CHECK(bench.relight({"steps", "host"}).out.find("host.directory\n\n") == 0);
   const Ran help = bench.relight({"help"});
   CHECK(help.exit == 0);
