@@ -61,6 +61,7 @@ std::string inputs_text(const Plan& plan) {
 std::string plan_text(const Plan& plan, const PlanPreview& preview) {
   std::string out =
       fmt::format("plan of {} ({}), digest {}\n\n", plan.runbook, plan.file, plan.digest.substr(0, 16));
+  if (!plan.doc.empty()) out += wrapped(plan.doc, 0) + "\n\n";
   out += inputs_text(plan);
   std::size_t width = 4;
   for (const PlannedStep& step : plan.steps) width = std::max(width, step.name.size());
@@ -131,6 +132,7 @@ Json plan_json(const Plan& plan, const PlanPreview& preview) {
   Preview whole;
   whole.problems = preview.problems;
   return {{"runbook", plan.runbook},
+          {"doc", plan.doc},
           {"digest", plan.digest},
           {"steps", std::move(steps)},
           {"problems", to_json(whole).value("problems", Json::array())}};

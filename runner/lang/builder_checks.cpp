@@ -95,6 +95,7 @@ void Builder::head(lua_State* lua, const std::string& name, int table, const Pla
   if (!faults.empty() || !outputs_used(fields).empty() || !secrets_used(fields).empty()) return;
   if (fields.contains("on_failure"))
     plan_.on_failure = on_failure_named(fields["on_failure"].get<std::string>());
+  plan_.doc = fields.value("doc", "");
   const Json budget = fields.value("budget", Json::object());
   if (budget.contains("rto")) plan_.budget.rto = sys::parse_duration(budget["rto"].get<std::string>());
   if (budget.contains("rpo")) plan_.budget.rpo = sys::parse_duration(budget["rpo"].get<std::string>());

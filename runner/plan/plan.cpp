@@ -33,6 +33,7 @@ class PlanText {
   std::string all(const Plan& plan) {
     out_ = "{\"format\":1";
     member("runbook", plan.runbook);
+    if (!plan.doc.empty()) member("doc", plan.doc);
     member("file", plan.file);
     member("on_failure", name_of(plan.on_failure));
     member("inputs", *plan.inputs);
@@ -165,6 +166,7 @@ Plan parts_from_json(Json json, const std::vector<const StepType*>& types) {
   Plan plan;
   try {
     plan.runbook = json.at("runbook").get<std::string>();
+    plan.doc = json.value("doc", "");
     plan.file = json.at("file").get<std::string>();
     plan.on_failure = on_failure_named(json.at("on_failure").get<std::string>());
     plan.inputs = shared(json.at("inputs"));

@@ -44,6 +44,7 @@ struct Budget {
 
 struct Plan {
   std::string runbook;  // its name
+  std::string doc;      // what it is for; empty: it does not say
   std::string file;     // its file's name, without the folder
   OnFailure on_failure = OnFailure::stop;
   Budget budget;

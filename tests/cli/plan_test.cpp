@@ -39,7 +39,7 @@ struct Shown : Bench {
   Shown() {
     write("old", "old");
     write("book.lua", R"(
-runbook "book" { budget = { rto = "30m", rpo = "5m" } }
+runbook "book" { doc = "Puts the files of a lost host back, and looks whether they are the right ones, once more.", budget = { rto = "30m", rpo = "5m" } }
 local input = inputs {
   dir = { doc = "where", type = "path" },
   key = { doc = "the key", type = "secret" },
@@ -72,8 +72,9 @@ TEST_CASE("plan --json") {
   CHECK(ran.exit == 0);
   CHECK(sys::tree_digest(bench.path()) == before);
   const Json plan = Json::parse(ran.out);
-  CHECK(members(plan) == std::vector<std::string>{"digest", "problems", "runbook", "steps"});
+  CHECK(members(plan) == std::vector<std::string>{"digest", "doc", "problems", "runbook", "steps"});
   CHECK(plan["runbook"] == "book");
+  CHECK(plan["doc"].get<std::string>().starts_with("Puts the files of a lost host back"));
   CHECK(plan["digest"].get<std::string>().size() == 64);
   REQUIRE(plan["steps"].size() == 6);
   for (const Json& step : plan["steps"])
@@ -95,6 +96,7 @@ TEST_CASE("plan for people") {
   check_width(ran.out);
   for (const char* words :
        {"plan of book (book.lua), digest ",
+        "Puts the files of a lost host back, and looks whether they are the right ones, once more.",
         "key = secret file:", "1  fenced  asks: Is the old host off, or cut",
         "2  look    run /bin/echo hello", "3  unit    told when its turn comes: write ",
         "when: function at book.lua:11", "note: RPO has a budget and will be unknown",

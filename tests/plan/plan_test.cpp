@@ -10,7 +10,8 @@ using namespace relight;
 namespace {
 
 Plan whole_plan() {
-  return Runbook(R"lua(runbook "t" { on_failure = "rollback", budget = { rto = "1h", rpo = "5m" } }
+  return Runbook(
+             R"lua(runbook "t" { doc = "a \"book\"", on_failure = "rollback", budget = { rto = "1h", rpo = "5m" } }
 local input = inputs { note = { default = "quotes \" and \\ and \n and é" } }
 local a = shell.run "a" { command = { input.note }, as = "nobody", timeout = "2m", retry = { attempts = 3, backoff = "2s" },
   when = function(o) return true end, defaults = { stdout = "none" }, in_doubt = "undo", on_failure = "continue",
@@ -29,6 +30,7 @@ TEST_CASE("a plan survives its JSON and its text, every field of it") {
   CHECK(to_json(plan_from_text(text_of(plan), plan.digest, types)).dump() == json);
   CHECK(digest_of(plan) == plan.digest);
   const Plan read = plan_from_json(Json::parse(json), types);
+  CHECK(read.doc == "a \"book\"");
   CHECK(read.budget.rpo->count() == 300000);
   CHECK(read.steps[0].waive == "why \"not\"");
   CHECK((*read.steps[0].params)["command"][0] == "quotes \" and \\ and \n and é");
