@@ -162,8 +162,9 @@ class KeeperLoop {
       childless_ = false;
       tell(KeeperEvent::Kind::started, id, child.leader, "", 0, 0, 0);
     } catch (const Error& error) {
-      tell(KeeperEvent::Kind::not_started, id, {}, error.failed == "cannot start" ? error.why : error.what(),
-           0, 0, 0);
+      // Who asked says what it could not start; this is which program, and why.
+      const std::string why = error.failed == "cannot start" ? error.on + ": " + error.why : error.what();
+      tell(KeeperEvent::Kind::not_started, id, {}, why, 0, 0, 0);
     }
   }
 

@@ -140,7 +140,7 @@ std::string PreparedExec::why(const ExecFailure& failure) const {
     case stage_descriptors:
       return "descriptors: " + reason;
     default:
-      return "exec " + path_ + ": " + reason;
+      return path_ == argv_[0] ? reason : path_ + ": " + reason;  // `error` names argv[0]
   }
 }
 

@@ -148,6 +148,7 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
 
 std::string show_duration(std::chrono::milliseconds duration) {
   if (duration.count() < 0) return "-" + show_duration(-duration);
+  if (duration.count() < 100) return fmt::format("{}ms", duration.count());
   const std::int64_t tenths = (duration.count() + 50) / 100;
   if (tenths < 600) return fmt::format("{}.{}s", tenths / 10, tenths % 10);
   const std::int64_t seconds = (duration.count() + 500) / 1000;

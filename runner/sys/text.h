@@ -18,7 +18,7 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 
 // "250ms" "30s" "5m" "1h30m" "2d"; nothing else.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
-std::string show_duration(std::chrono::milliseconds duration);  // "0.4s" "12.3s" "4m 05s" "1h 02m"
+std::string show_duration(std::chrono::milliseconds duration);  // "12ms" "0.4s" "4m 05s" "1h 02m"
 
 // "512" "10kB" "10MB" "512KiB" "2GiB" "1TiB".
 std::optional<std::uint64_t> parse_size(std::string_view text);

@@ -104,11 +104,11 @@ TEST_CASE("what cannot be started is told with its reason") {
   Events events{keeper};
   Spawn spawn;
   spawn.argv = {"/bin/x"};
-  CHECK(events.wait(keeper.spawn(spawn), Kind::not_started).why == "exec /bin/x: No such file or directory");
+  CHECK(events.wait(keeper.spawn(spawn), Kind::not_started).why == "/bin/x: No such file or directory");
   spawn = shell("true");
   spawn.cwd = "/no/such";
   CHECK(events.wait(keeper.spawn(spawn), Kind::not_started).why ==
-        "folder /no/such: No such file or directory");
+        "/bin/sh: folder /no/such: No such file or directory");
   spawn = shell("true");
   spawn.as = "no-such-user";
   CHECK(events.wait(keeper.spawn(spawn), Kind::not_started).why == "no such user: no-such-user");
@@ -385,8 +385,7 @@ TEST_CASE("a launched service outlives engine, keeper and launcher, and holds no
     for (;;) pause();
   }
   REQUIRE(wait_until(10s, 5ms, {}, [&] { return exists(folder.path() + "/error"); }));
-  CHECK(read_file(folder.path() + "/error") ==
-        "cannot start: /no/such: exec /no/such: No such file or directory");
+  CHECK(read_file(folder.path() + "/error") == "cannot start: /no/such: No such file or directory");
   CHECK(holders_of(liveness).size() == 2);  // the engine and the keeper
   kill(engine, SIGKILL);
   waitpid(engine, nullptr, 0);

@@ -56,10 +56,9 @@ TEST_CASE("a program that cannot be started is named, with the reason") {
   CHECK(missing.kind == ErrorKind::permanent);
   CHECK(missing.hint == "install it, or give its full path");
   command.argv = {"/no/such/program"};
-  CHECK(std::string(error_of(command).what()) ==
-        "cannot start: /no/such/program: exec /no/such/program: No such file or directory");
+  CHECK(std::string(error_of(command).what()) == "cannot start: /no/such/program: No such file or directory");
   command.argv = {"/etc/passwd"};
-  CHECK(error_of(command).why == "exec /etc/passwd: Permission denied");
+  CHECK(error_of(command).why == "Permission denied");
   command = shell("true");
   command.cwd = "/no/such/folder";
   CHECK(error_of(command).why == "folder /no/such/folder: No such file or directory");

@@ -70,7 +70,11 @@ TEST_CASE("durations") {
     const auto got = parse_duration(one.text);
     CHECK((got ? got->count() : -1) == one.milliseconds);
   }
-  CHECK(show_duration(0ms) == "0.0s");
+  CHECK(show_duration(0ms) == "0ms");
+  CHECK(show_duration(1ms) == "1ms");
+  CHECK(show_duration(99ms) == "99ms");
+  CHECK(show_duration(100ms) == "0.1s");
+  CHECK(show_duration(-1ms) == "-1ms");
   CHECK(show_duration(412ms) == "0.4s");
   CHECK(show_duration(12345ms) == "12.3s");
   CHECK(show_duration(59949ms) == "59.9s");

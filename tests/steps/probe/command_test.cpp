@@ -48,7 +48,7 @@ TEST_CASE("within: run again and again until it passes") {
         R"(passed: {"exit":0})");
   CHECK(sys::read_file(folder.path() + "/tries") == "x\nx\nx\n");
   CHECK(outcome(shell("exit 1", {{"within", "50ms"}, {"every", "10ms"}})) ==
-        "not within 0.1s; last seen: it exited with 1");
+        "not within 50ms; last seen: it exited with 1");
 }
 
 TEST_CASE("asked once it is a plain child, else a worker") {

@@ -30,7 +30,7 @@ TEST_CASE("a port that takes connections passes, by name and address; another do
   CHECK(outcome({{"port", port}, {"host", "localhost"}, {"service", identity}}) == "passed");
   CHECK(outcome({{"port", other}, {"within", "50ms"}, {"every", "10ms"}}) ==
         "the probe did not pass: 127.0.0.1 port " + std::to_string(other) +
-            ": not within 0.1s; last seen: Connection refused");
+            ": not within 50ms; last seen: Connection refused");
   CHECK(outcome({{"port", port}, {"host", "no-such-host.invalid"}, {"within", "10ms"}})
             .find("cannot look up no-such-host.invalid") != std::string::npos);
   HttpServer stranger(other, [](auto&, auto&, auto&, auto&) { return HttpReply{}; });

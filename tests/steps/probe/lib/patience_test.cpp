@@ -61,7 +61,7 @@ TEST_CASE("asking ends with what was seen last, at a stop, and at once where wai
                          if (++asked == 1) return "at first this";
                          throw Error(ErrorKind::transient, "cannot ask", "it", "refused");
                        }),
-      "the probe did not pass: the thing: not within 0.0s; last seen: cannot ask: it: refused", Error);
+      "the probe did not pass: the thing: not within 30ms; last seen: cannot ask: it: refused", Error);
   CHECK(asked > 1);
   CHECK(call.lines[0] == "not yet: at first this");
   const Patience once;
