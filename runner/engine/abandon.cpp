@@ -32,12 +32,6 @@ std::string set_aside(const RunFolder& folder, const JournalRead& read) {
   return aside;
 }
 
-void release_all(const std::string& run, bool undone) {
-  std::vector<std::string> targets;
-  for (const TargetHolder& one : Targets::of(run)) targets.push_back(one.target);
-  Targets::release(targets, run, undone);
-}
-
 }  // namespace
 
 bool has_ended(RunRecord::State state) {
@@ -47,8 +41,14 @@ bool has_ended(RunRecord::State state) {
 
 void finish_ending(const RunFolder& folder, RunRecord::State state) {
   const HeldRun held = hold_run(folder);
-  // What was changed stays told in the marks: a rollback of an earlier run asks for it.
-  release_all(folder.id(), state == RunRecord::State::rolled_back);
+  if (state == RunRecord::State::abandoned) {
+    Targets::free(folder.id());
+  } else {
+    // What was changed stays told in the marks: a rollback of an earlier run asks for it.
+    std::vector<std::string> targets;
+    for (const TargetHolder& one : Targets::of(folder.id())) targets.push_back(one.target);
+    Targets::release(targets, folder.id(), state == RunRecord::State::rolled_back);
+  }
   seal_journal(folder.journal());
 }
 
@@ -58,7 +58,7 @@ bool abandon_lost_run(const std::string& run) {
   if (has_folder(held.front()))
     throw Error(ErrorKind::refused, "cannot find the run", run, "it is kept in another state folder",
                 "`relight --state " + held.front().state_folder + " abandon " + run + "`");
-  release_all(run, false);
+  Targets::free(run);
   return true;
 }
 
@@ -82,7 +82,7 @@ Abandoned abandon_run(const RunFolder& folder) {
       mend_journal(folder.journal(), read);
   }
   write_end(folder, read);
-  release_all(folder.id(), false);
+  Targets::free(folder.id());
   seal_journal(folder.journal());
   return done;
 }

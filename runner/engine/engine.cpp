@@ -215,6 +215,9 @@ int Engine::discard() {
     state_->forward.start(i, "discard");
     state_->finish_flight();
   }
+  const auto order = rollback_order(context.plan, context.record(), "");
+  if (std::all_of(order.begin(), order.end(), [&](std::size_t i) { return context.record_of(i).discarded; }))
+    Targets::free(context.folder.id());
   seal_journal(context.folder.journal());
   return state_->forward.not_undone().empty() ? exit_done : exit_failed;
 }

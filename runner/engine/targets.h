@@ -3,10 +3,12 @@
 // In /var/lib/relight/targets (mode 1777), named by the SHA-256 of the target's text: a lock, and in a folder
 // of each user (by number) that user's mark, so that nobody needs to write another's file. A lock is held
 // while a process of the run lives. The mark outlives it: it names the run that owns the target until that
-// run is done, rolled back or abandoned, and the runs that changed it, in order.
+// run is done, rolled back or abandoned, and the runs that changed it, in order. A path that lies within
+// another is one target with it. What no rollback can ask for any more is swept away (see target_marks.h).
 //
 //   0/3f5a....json: {"target":"path:/srv/blobs","runs":[{"run":"...","state_folder":"...","user":"root",
 //                    "owns":true,"changed":3}]}      changed: 1, 2, ... over all users' marks; 0: not yet
+//                                                    freed: true where the run can be rolled back no more
 #pragma once
 #include <optional>
 #include <string>
@@ -33,6 +35,8 @@ bool has_folder(const TargetHolder& holder);
 class Targets {
  public:
   explicit Targets(std::string folder = targets_folder) : folder_(std::move(folder)) {}
+  ~Targets();  // gives the locks back, and sweeps
+  Targets(const Targets&) = delete;
 
   // All of them or none, in sorted order (no two runs wait for each other), besides those taken before. Marks
   // them as owned by the run. Returns the holder that is in the way. A target of the same run that was marked
@@ -55,6 +59,8 @@ class Targets {
   // counts as one that changed them. DURABLE
   static void release(const std::vector<std::string>& targets, const std::string& run, bool undone,
                       const std::string& folder = targets_folder);
+  // The run is over and can be rolled back no more: gives all up, and sweeps. DURABLE
+  static void free(const std::string& run, const std::string& folder = targets_folder);
 
  private:
   std::string folder_;

@@ -10,6 +10,7 @@
 
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
+#include "runner/sys/wait.h"
 
 using namespace relight;
 using Names = std::vector<std::string>;
@@ -20,12 +21,30 @@ constexpr uid_t nobody = 65534, another = 65533;
 
 struct Place {
   sys::TempFolder temp;
-  std::string folder = temp.path() + "/relight/targets";
+  std::string folder = temp.path() + "/relight/targets", state = temp.path() + "/state";
 
   std::optional<TargetHolder> owner(const std::string& target, const std::string& asking = "plan") const {
     return Targets::held({target}, asking, folder);
   }
-  std::string run_of(const std::optional<TargetHolder>& holder) const {
+  // A run that is there, and that changed its targets.
+  void change(const std::string& run, const Names& names, bool undone = false) const {
+    sys::make_folders(state + "/runs/" + run);
+    Targets targets(folder);
+    REQUIRE_FALSE(targets.take(names, run, state));
+    targets.changed(run);
+    targets.changed(run);
+    Targets::release(names, run, undone, folder);
+  }
+  std::string since(const std::string& run, const Names& names) const {
+    return run_of(Targets::changed_since(names, run, folder));
+  }
+  bool marked(const std::string& target) const {
+    return sys::exists(folder + "/0/" + sys::sha256_hex(target) + ".json");
+  }
+  bool lockable(const std::string& target) const {
+    return sys::exists(folder + "/" + sys::sha256_hex(target) + ".lock");
+  }
+  static std::string run_of(const std::optional<TargetHolder>& holder) {
     return holder ? holder->run : "none";
   }
 };
@@ -88,6 +107,27 @@ class Process {
   int let_go_ = -1;
 };
 
+// Children that run at the same time; a failed test where one throws.
+void at_once(const std::vector<std::function<void()>>& acts) {
+  std::vector<pid_t> children;
+  for (const auto& act : acts) {
+    children.push_back(::fork());
+    REQUIRE(children.back() >= 0);
+    if (children.back() != 0) continue;
+    try {
+      act();
+    } catch (const std::exception&) {
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("a target is one run's until that run gives it up") {
@@ -146,16 +186,10 @@ TEST_CASE("a run that waits for nobody: the lock of a process that is alive") {
 
 TEST_CASE("what a later run has changed is told, until that run is rolled back") {
   Place place;
-  auto change = [&](const std::string& run, const Names& names, bool undone) {
-    Targets targets(place.folder);
-    REQUIRE_FALSE(targets.take(names, run, "/s"));
-    targets.changed(run);
-    targets.changed(run);
-    Targets::release(names, run, undone, place.folder);
+  const auto change = [&](const std::string& run, const Names& names, bool undone) {
+    place.change(run, names, undone);
   };
-  auto since = [&](const std::string& run) {
-    return place.run_of(Targets::changed_since({"a", "b"}, run, place.folder));
-  };
+  const auto since = [&](const std::string& run) { return place.since(run, {"a", "b"}); };
   CHECK(since("r1") == "none");
   change("r1", {"a", "b"}, false);
   CHECK(since("r1") == "none");
@@ -286,4 +320,121 @@ TEST_CASE("when a mark cannot be written nothing stays taken") {
   sys::remove_tree(blocked);
   Targets other(place.folder);
   CHECK_FALSE(other.take(names, "r2", "/s"));  // nor locked
+}
+
+TEST_CASE("a path within a path is one target with it") {
+  Place place;
+  {
+    Targets targets(place.folder);
+    REQUIRE_FALSE(targets.take({"path:/srv/app", "path:/srv/app/data", "database:5432/app"}, "r1", "/s"));
+  }
+  for (const char* target :
+       {"path:/srv/app", "path:/srv/app/data", "path:/srv/app/data/x", "path:/srv", "path:/"}) {
+    CAPTURE(target);
+    CHECK(place.run_of(place.owner(target)) == "r1");
+    CHECK(place.run_of(Targets(place.folder).take({target}, "r2", "/s")) == "r1");
+    CHECK_FALSE(place.owner(target, "r1"));
+  }
+  for (const char* target : {"path:/srv/application", "path:/srv/ap", "path:/other", "database:5432/app/x"}) {
+    CAPTURE(target);
+    CHECK_FALSE(place.owner(target));
+  }
+  CHECK(place.owner("path:/srv")->target.starts_with("path:/srv/app"));
+}
+
+TEST_CASE("what a later run changed within a path, or around it, is told") {
+  Place place;
+  place.change("r1", {"path:/a/b"});
+  place.change("r2", {"path:/a", "path:/a/c"});
+  place.change("r3", {"path:/a/c/d"});
+  CHECK(place.since("r1", {"path:/a/b"}) == "r2");
+  CHECK(place.since("r2", {"path:/a", "path:/a/c"}) == "r3");
+  CHECK(place.since("r3", {"path:/a/c/d"}) == "none");
+  place.change("r3", {"path:/a/c/d"}, true);
+  CHECK(place.since("r2", {"path:/a", "path:/a/c"}) == "none");
+}
+
+TEST_CASE("of two runs that begin at once, on a path and on one within it, one has it") {
+  Place place;
+  const auto said = [&](const char* run) { return place.temp.path() + "/said-" + run; };
+  const auto take = [&](const char* run, const char* target, const char* other) {
+    return [&said, &place, run, target, other] {
+      Targets targets(place.folder);
+      sys::write_file(said(run), targets.take({target}, run, "/s") ? "held" : "taken", 0600);
+      sys::wait_until(std::chrono::minutes(1), std::chrono::milliseconds(1), {},
+                      [&] { return sys::exists(said(other)); });
+    };
+  };
+  for (int round = 0; round < 20; ++round) {
+    at_once({take("r1", "path:/a", "r2"), take("r2", "path:/a/b", "r1")});
+    CHECK((sys::read_file(said("r1")) == "taken") != (sys::read_file(said("r2")) == "taken"));
+    for (const char* run : {"r1", "r2"}) {
+      Targets::free(run, place.folder);
+      sys::remove_file(said(run));
+    }
+  }
+}
+
+TEST_CASE("marks and locks go once no rollback can ask for them") {
+  Place place;
+  place.change("r1", {"a", "b"});
+  place.change("r2", {"a"});
+  CHECK(place.marked("a"));
+  CHECK(place.lockable("a"));
+
+  SUBCASE("given up, but an earlier run may be taken back") {
+    Targets::free("r2", place.folder);
+    CHECK(place.since("r1", {"a"}) == "r2");
+    Targets::free("r1", place.folder);
+    for (const char* target : {"a", "b"}) {
+      CHECK_FALSE(place.marked(target));
+      CHECK_FALSE(place.lockable(target));
+    }
+  }
+  SUBCASE("its folder is gone: the next run sweeps") {
+    sys::remove_tree(place.state + "/runs/r1");
+    place.change("r3", {"c"});
+    CHECK_FALSE(place.marked("b"));
+    CHECK_FALSE(place.lockable("b"));
+    CHECK(place.marked("a"));  // r2's
+    sys::remove_tree(place.state + "/runs");
+    { Targets(place.folder).take({"d"}, "r4", "/s"); }
+    CHECK_FALSE(place.marked("a"));
+    CHECK_FALSE(place.marked("c"));
+    CHECK(place.marked("d"));  // owned, whatever became of its run's folder
+  }
+  SUBCASE("a lock that a process of an ended run still holds stays") {
+    Process other([&] {
+      static Targets targets(place.folder);
+      targets.take({"e"}, "r5", "/s");
+      Targets::free("r5", place.folder);
+      return std::string("freed");
+    });
+    CHECK(other.said == "freed");
+    Targets::free("r1", place.folder);
+    CHECK(place.lockable("e"));
+    CHECK(Targets(place.folder).take({"e"}, "r6", "/s"));
+    other.end();
+    CHECK_FALSE(Targets(place.folder).take({"e"}, "r6", "/s"));
+  }
+}
+
+TEST_CASE("a lock that is swept while others wait for it is held by one at a time") {
+  Place place;
+  const std::string file = place.temp.path() + "/n";
+  sys::write_file(file, "0", 0600);
+  const auto count = [&] {
+    const std::string run = "r" + std::to_string(::getpid());
+    for (int i = 0; i < 20;) {
+      Targets targets(place.folder);
+      if (targets.take({"x"}, run, "/s")) continue;
+      const int now = std::stoi(sys::read_file(file));
+      sys::write_file(file, std::to_string(now + 1), 0600);
+      Targets::free(run, place.folder);
+      ++i;
+    }
+  };
+  at_once({count, count, count});
+  CHECK(sys::read_file(file) == "60");  // two at once would lose steps
+  CHECK_FALSE(place.lockable("x"));
 }
