@@ -8,6 +8,7 @@
 #include "runner/cli/terminal.h"
 #include "runner/engine/abandon.h"
 #include "runner/engine/engine.h"
+#include "runner/engine/host_world.h"
 #include "runner/engine/opening.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
@@ -71,7 +72,8 @@ int command_keep(const Options& options, const Program& program) {
       return exit_refused;
   }
   Terminal terminal(plan, folder, false);
-  Engine engine(folder, plan, program.types, program.hooks, terminal, {});
+  HostWorld world(folder, program.types, program.hooks);
+  Engine engine(world, plan, terminal, {});
   return engine.discard();
 }
 

@@ -15,7 +15,7 @@ void write_end(const RunFolder& folder, const JournalRead& read) {
   if (read.records.empty()) {
     const Json plan = Json::parse(sys::read_file(folder.path() + "/plan.json", 1u << 30), nullptr, false);
     const auto text = [&](const char* name) { return plan.is_object() ? plan.value(name, "") : ""; };
-    journal.add(opened_record(folder, text("runbook"), text("digest")));
+    journal.add(opened_record(folder.id(), text("runbook"), text("digest")));
   }
   journal.add({{"kind", "ended"}, {"state", "abandoned"}, {"exit", 0}, {"verdict", nullptr}});
   journal.flush();
@@ -49,6 +49,9 @@ void finish_ending(const RunFolder& folder, RunRecord::State state) {
     for (const TargetHolder& one : Targets::of(folder.id())) targets.push_back(one.target);
     Targets::release(targets, folder.id(), state == RunRecord::State::rolled_back);
   }
+  // A command that was killed before its first record was whole: nothing of it is sealed.
+  if (const JournalRead read = read_journal(folder.journal()); read.torn)
+    mend_journal(folder.journal(), read);
   seal_journal(folder.journal());
 }
 

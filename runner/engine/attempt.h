@@ -8,12 +8,11 @@
 
 #include "runner/engine/channel.h"
 #include "runner/engine/step_log.h"
+#include "runner/engine/world.h"
 #include "runner/step/step.h"
 #include "runner/sys/keeper.h"
 
 namespace relight {
-
-using Clock = std::chrono::steady_clock;
 
 struct Attempt {
   std::size_t step = 0;  // index in the plan

@@ -1,12 +1,7 @@
 #include "runner/engine/context.h"
 
-#include <fmt/core.h>
-
-#include "runner/engine/secrets.h"
-#include "runner/journal/reader.h"
 #include "runner/step/value.h"
 #include "runner/sys/json_whole.h"
-#include "runner/sys/text.h"
 
 namespace relight {
 
@@ -21,49 +16,23 @@ std::vector<std::string> all_targets(const Plan& plan) {
   return targets;
 }
 
-Context::Context(RunFolder run_folder, Plan run_plan, const std::vector<const StepType*>& table,
-                 const WorkerHooks& given, Events& told, EngineOptions chosen)
-    : folder(std::move(run_folder)),
+Context::Context(World& stands_on, Plan run_plan, Events& told, EngineOptions chosen)
+    : world(stands_on),
       plan(std::move(run_plan)),
-      types(table),
-      hooks(given),
       events(told),
       options(std::move(chosen)),
-      opened(open_run(folder)),
+      opened(world.open()),
       target_names(all_targets(plan)) {}
 
 void Context::write(Json body, std::function<void()> released) {
-  body["wall"] = sys::show_time(sys::now());
-  body["boot"] = sys::boot_time().count();
+  body["wall"] = world.wall();
+  body["boot"] = world.boot_ms();
   fold_one(record(), body, true);
   opened.journal->add(body, std::move(released));
 }
 
 void Context::flush() {
   while (!opened.journal->empty()) opened.journal->flush();
-}
-
-void Context::take_targets() {
-  const auto holder = targets.take(target_names, folder.id(), folder.state_folder());
-  if (!holder) return;
-  throw Held(ErrorKind::refused, "cannot take a target", holder->target,
-             fmt::format("run {} of {} owns it", holder->run, holder->user), way_past(*holder));
-}
-
-void Context::learn_secrets() {
-  const std::function<void(const Json&)> learn = [&](const Json& value) {
-    if (is_secret(value) && is_plain_reference(value["$secret"])) {
-      try {
-        redactor.add(read_secret(value["$secret"], options.asked).view());
-      } catch (const Error&) {
-        return;  // told by the step that needs it
-      }
-    } else if (value.is_structured()) {
-      for (const Json& part : value) learn(part);
-    }
-  };
-  for (const PlannedStep& step : plan.steps) learn(*step.params);
-  for (const auto& [name, bytes] : options.asked) redactor.add(bytes);
 }
 
 std::map<std::string, Json> Context::outputs_so_far() {
@@ -104,12 +73,8 @@ int Context::end(const std::string& state, int exit, const Json& verdict, bool r
   write({{"kind", "ended"}, {"state", state}, {"exit", exit}, {"verdict", verdict}});
   flush();
   if (releases) {
-    std::vector<std::string> owned = target_names;
-    // An amendment may have left out a target that the run took at its start.
-    if (folder.was_amended())
-      for (const TargetHolder& one : Targets::of(folder.id())) owned.push_back(one.target);
-    Targets::release(owned, folder.id(), state == "rolled-back");
-    seal_journal(folder.journal());
+    world.release(target_names, state == "rolled-back");
+    world.seal();
   }
   return exit;
 }

@@ -1,4 +1,4 @@
-// What every part of the engine shares: the run's folder and plan, its record, and the one way to write to
+// What every part of the engine shares: the world, the plan, the run's record, and the one way to write to
 // it.
 #pragma once
 #include <functional>
@@ -8,24 +8,19 @@
 #include <vector>
 
 #include "runner/engine/engine.h"
-#include "runner/engine/opening.h"
-#include "runner/engine/targets.h"
+#include "runner/engine/world.h"
 #include "runner/step/redactor.h"
 
 namespace relight {
 
 struct Context {
-  Context(RunFolder run_folder, Plan run_plan, const std::vector<const StepType*>& table,
-          const WorkerHooks& given, Events& told, EngineOptions chosen);
+  Context(World& stands_on, Plan run_plan, Events& told, EngineOptions chosen);
 
-  RunFolder folder;
+  World& world;
   Plan plan;
-  const std::vector<const StepType*>& types;
-  WorkerHooks hooks;
   Events& events;
   EngineOptions options;
   OpenedRun opened;
-  Targets targets;
   std::vector<std::string> target_names;
   Redactor redactor;
 
@@ -37,11 +32,6 @@ struct Context {
   void write(Json body, std::function<void()> released = {});
   void flush();  // until nothing waits
   bool written() const { return opened.journal->empty(); }
-
-  void take_targets();  // throws Held
-  // Before anything is printed by a step: every secret of the plan that can be read without a program or a
-  // person.
-  void learn_secrets();
 
   std::map<std::string, Json> outputs_so_far();
   Json resolved_params(std::size_t step);  // with the outputs of finished steps put in

@@ -8,33 +8,31 @@
 #include "runner/engine/forward.h"
 #include "runner/engine/scheduler.h"
 #include "runner/engine/verdict.h"
-#include "runner/journal/reader.h"
 #include "runner/step/value.h"
 #include "runner/sys/json_whole.h"
-#include "runner/sys/text.h"
 
 namespace relight {
 
 struct Engine::State {
   Context context;
-  Flight flight;
+  std::unique_ptr<Flight> in_flight;
+  Flight& flight;
   Forward forward;
 
-  State(RunFolder folder, Plan plan, const std::vector<const StepType*>& types, const WorkerHooks& hooks,
-        Events& events, EngineOptions options)
-      : context(std::move(folder), std::move(plan), types, hooks, events, std::move(options)),
-        flight(context),
+  State(World& world, Plan plan, Events& events, EngineOptions options)
+      : context(world, std::move(plan), events, std::move(options)),
+        in_flight(world.make_flight(context)),
+        flight(*in_flight),
         forward(context, flight) {}
 
   bool interrupted() const { return flight.signals_seen() > 0; }
 
   void begin() {
-    context.take_targets();
-    if (context.options.amend) context.options.amend(context.folder);
-    flight.start_keeper();
-    context.learn_secrets();
+    context.world.take_targets(context.target_names);
+    if (context.options.amend) context.options.amend();
+    flight.begin();
     if (context.opened.is_new) {
-      context.write(opened_record(context.folder, context.plan.runbook, context.plan.digest));
+      context.write(opened_record(context.world.run(), context.plan.runbook, context.plan.digest));
     } else {
       context.write({{"kind", "resumed"}, {"program", "relight " RELIGHT_VERSION}, {"pid", getpid()}});
     }
@@ -89,7 +87,7 @@ struct Engine::State {
       return context.end("failed", a_person_is_needed() ? exit_needs_person : exit_failed, nullptr, false);
     if (!forward.all_settled()) return exit_waiting;
     const Json verdict =
-        verdict_of(context.plan, context.record(), sys::show_time(sys::now()), sys::boot_time().count());
+        verdict_of(context.plan, context.record(), context.world.wall(), context.world.boot_ms());
     return context.end("done", exit_of_done(verdict), verdict, true);
   }
 
@@ -122,12 +120,16 @@ struct Engine::State {
     return std::nullopt;
   }
 
-  int run_back() {
-    forward.forget_failure();
-    // What a person has put back by hand is undone.
+  // What a person has put back by hand is undone: --done says so of a rollback that this process found begun.
+  // Said of a step in doubt on the way forward, it means the opposite.
+  void take_as_undone() {
     for (const std::size_t i : rollback_order(context.plan, context.record(), context.record().rollback_to))
       if (const std::string& name = context.plan.steps[i].name; context.options.done.count(name) > 0)
         context.write({{"kind", "undone"}, {"step", name}, {"by", "person"}});
+  }
+
+  int run_back() {
+    forward.forget_failure();
     for (auto next = next_to_undo(); next && !interrupted(); next = next_to_undo()) {
       forward.start(*next, "undo");
       finish_flight();
@@ -177,10 +179,8 @@ struct Engine::State {
   }
 };
 
-Engine::Engine(RunFolder folder, Plan plan, const std::vector<const StepType*>& types,
-               const WorkerHooks& hooks, Events& events, EngineOptions options)
-    : state_(std::make_unique<State>(std::move(folder), std::move(plan), types, hooks, events,
-                                     std::move(options))) {}
+Engine::Engine(World& world, Plan plan, Events& events, EngineOptions options)
+    : state_(std::make_unique<State>(world, std::move(plan), events, std::move(options))) {}
 
 Engine::~Engine() = default;
 
@@ -191,16 +191,14 @@ const RunRecord& Engine::record() const {
 int Engine::run() {
   const bool back = record().in_rollback;
   state_->begin();
-  return back ? state_->run_back() : state_->run_forward();
+  if (!back) return state_->run_forward();
+  state_->take_as_undone();
+  return state_->run_back();
 }
 
 int Engine::rollback(const std::string& to) {
   Context& context = state_->context;
-  if (const auto later = Targets::changed_since(context.target_names, context.folder.id()))
-    throw Error(ErrorKind::refused, "cannot roll back", context.folder.id(),
-                fmt::format("run {} of {} has changed {} since", later->run, later->user, later->target),
-                "roll that run back first: `relight --state " + later->state_folder + " rollback " +
-                    later->run + "`");
+  context.world.need_unchanged_since(context.target_names);
   state_->begin();
   context.write({{"kind", "rolling_back"}, {"to", to}, {"by", "person"}});
   return state_->run_back();
@@ -208,8 +206,7 @@ int Engine::rollback(const std::string& to) {
 
 int Engine::discard() {
   Context& context = state_->context;
-  state_->flight.start_keeper();
-  context.learn_secrets();
+  state_->flight.begin();
   for (std::size_t i = 0; i < context.plan.steps.size(); ++i) {
     if (!context.record_of(i).kept) continue;
     state_->forward.start(i, "discard");
@@ -217,8 +214,8 @@ int Engine::discard() {
   }
   const auto order = rollback_order(context.plan, context.record(), "");
   if (std::all_of(order.begin(), order.end(), [&](std::size_t i) { return context.record_of(i).discarded; }))
-    Targets::free(context.folder.id());
-  seal_journal(context.folder.journal());
+    context.world.free();
+  context.world.seal();
   return state_->forward.not_undone().empty() ? exit_done : exit_failed;
 }
 

@@ -15,8 +15,7 @@
 #include "runner/engine/events.h"
 #include "runner/engine/held.h"
 #include "runner/engine/recovery.h"
-#include "runner/engine/run_folder.h"
-#include "runner/engine/worker.h"
+#include "runner/engine/world.h"
 #include "runner/plan/plan.h"
 
 namespace relight {
@@ -42,15 +41,13 @@ struct EngineOptions {
   std::map<std::string, std::string> asked;  // secrets that were typed
   std::set<std::string> preview_first;       // steps whose preview could not tell yet
   std::shared_ptr<const Json> amended;       // the body of an `amended` record, written first
-  std::function<void(RunFolder&)> amend;     // and what is frozen for it, once the run is ours
+  std::function<void()> amend;               // freezes what it names, once the run is ours
 };
 
 class Engine {
  public:
-  // Takes the run's lock, ends what earlier attempts left alive, reads the journal, takes the targets. Throws
-  // Held, and a needs_person Error for a damaged journal or a process that cannot be ended.
-  Engine(RunFolder folder, Plan plan, const std::vector<const StepType*>& types, const WorkerHooks& hooks,
-         Events& events, EngineOptions options);
+  // Opens the run in its world, which must outlive the engine: throws what World::open throws.
+  Engine(World& world, Plan plan, Events& events, EngineOptions options);
   ~Engine();
 
   // Starts the run or goes on with it (in a rollback too). The answer is the exit code.

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "runner/engine/worker.h"
 #include "runner/step/value.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
@@ -43,7 +44,8 @@ void Forward::go() {
   for (const std::size_t i : ready) {
     if (!may_go() || flight_.size() >= static_cast<std::size_t>(context_.options.jobs)) return;
     if (flight_.has(i) || asking_ == context_.plan.steps[i].name) continue;
-    if (const auto at = retry_at_.find(i); at != retry_at_.end() && at->second > Clock::now()) continue;
+    if (const auto at = retry_at_.find(i); at != retry_at_.end() && at->second > context_.world.now())
+      continue;
     advance(i);
   }
 }
@@ -59,7 +61,7 @@ std::optional<Clock::time_point> Forward::next_retry() const {
   std::optional<Clock::time_point> next;
   if (may_go())
     for (const auto& [i, at] : retry_at_)
-      if (!flight_.has(i) && at > Clock::now() && (!next || at < *next)) next = at;
+      if (!flight_.has(i) && at > context_.world.now() && (!next || at < *next)) next = at;
   return next;
 }
 
@@ -102,7 +104,7 @@ void Forward::start(std::size_t i, const std::string& op) {
   context_.opened.journal->reserve(room_of_a_step);
   context_.write({{"kind", "started"}, {"step", step.name}, {"attempt", number}, {"op", op}},
                  [this, i, number, op] {
-                   if (!told_changed_) context_.targets.changed(context_.folder.id());
+                   if (!told_changed_) context_.world.changed();
                    told_changed_ = true;
                    context_.events.step_started(context_.plan.steps[i], number, op);
                    flight_.spawn(i);
@@ -159,7 +161,7 @@ void Forward::fail(std::size_t i, const std::string& op, int attempt, const Erro
   if (again) {
     const milliseconds wait =
         std::min<milliseconds>(step.backoff * (1 << std::min(tries_[i] - 1, 16)), std::chrono::seconds(60));
-    retry_at_[i] = Clock::now() + wait;
+    retry_at_[i] = context_.world.now() + wait;
     context_.events.retry_in(step, error, wait);
     return;
   }
@@ -224,8 +226,9 @@ void Forward::conclude(const Attempt& attempt) {
       fail(i, has_effects(attempt.op) ? attempt.op : "apply", attempt.number, error);
   }
   if (has_effects(attempt.op))
-    context_.events.step_ended(step, context_.record_of(i), attempt.op,
-                               std::chrono::duration_cast<milliseconds>(Clock::now() - attempt.began));
+    context_.events.step_ended(
+        step, context_.record_of(i), attempt.op,
+        std::chrono::duration_cast<milliseconds>(context_.world.now() - attempt.began));
 }
 
 void Forward::take_result(const Attempt& attempt, const Json& result) {
@@ -249,7 +252,7 @@ void Forward::take_result(const Attempt& attempt, const Json& result) {
 Json Forward::result_of(const Attempt& attempt) {
   const PlannedStep& step = context_.plan.steps[attempt.step];
   const std::string see_log =
-      "`relight log " + context_.folder.id() + " " + step.name + "` shows how far it came";
+      "`relight log " + context_.world.run() + " " + step.name + "` shows how far it came";
   if (attempt.timed_out)
     throw Error(ErrorKind::transient, "the step was ended", step.name,
                 "it took longer than its timeout of " + sys::show_duration(step.timeout), see_log);
@@ -277,6 +280,7 @@ void Forward::settle_doubt(std::size_t i, int attempt, const Json& result) {
   // A probe is measured anew, hold and all.
   if (done == "yes" && !step.step_type->is_probe)
     return finish(i, attempt, "check", result.at("outputs"), result.at("kept"));
+  if (!may_go()) return;  // another failed meanwhile: it stays in doubt, for the next resume or a rollback
   const InDoubt policy = step.in_doubt.value_or(step.step_type->in_doubt);
   if (policy == InDoubt::again || done == "no" || context_.options.again.count(step.name) > 0) {
     start(i, "apply");

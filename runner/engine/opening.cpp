@@ -72,7 +72,7 @@ HeldRun hold_run(const RunFolder& folder) {
 }
 
 OpenedRun open_run(const RunFolder& folder) {
-  OpenedRun opened{hold_run(folder), {}, nullptr, false};
+  OpenedRun opened;
   JournalEnd end;
   if (sys::exists(folder.journal())) {
     const JournalRead read = read_journal(folder.journal());
@@ -90,9 +90,9 @@ OpenedRun open_run(const RunFolder& folder) {
   return opened;
 }
 
-Json opened_record(const RunFolder& folder, const std::string& runbook, const std::string& plan_digest) {
-  return {{"kind", "opened"},   {"format", journal_format}, {"program", "relight " RELIGHT_VERSION},
-          {"run", folder.id()}, {"runbook", runbook},       {"plan", plan_digest},
+Json opened_record(const std::string& run, const std::string& runbook, const std::string& plan_digest) {
+  return {{"kind", "opened"}, {"format", journal_format}, {"program", "relight " RELIGHT_VERSION},
+          {"run", run},       {"runbook", runbook},       {"plan", plan_digest},
           {"drill", false}};
 }
 

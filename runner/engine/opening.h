@@ -21,17 +21,16 @@ struct HeldRun {
 HeldRun hold_run(const RunFolder& folder);
 
 struct OpenedRun {
-  HeldRun held;
   RunRecord record;  // as a later process sees it
   std::unique_ptr<JournalWriter> journal;
   bool is_new = false;  // no record yet
 };
 
-// What hold_run throws, and a needs_person Error when the journal is damaged.
+// Of a held run. Throws a needs_person Error when the journal is damaged.
 OpenedRun open_run(const RunFolder& folder);
 
 // The first record of a run's journal.
-Json opened_record(const RunFolder& folder, const std::string& runbook, const std::string& plan_digest);
+Json opened_record(const std::string& run, const std::string& runbook, const std::string& plan_digest);
 
 // For who only looks. A run that was killed before its first record has an empty one.
 struct SeenRun {

@@ -189,7 +189,9 @@ struct Fold {
     if (s.op == "discard") return;
     failure = !truth(record, "again");
     if (s.op == "undo") s.undo_failed = failure;
-    set(s, failure ? StepState::failed : s.op == "undo" ? StepState::in_doubt : StepState::pending);
+    // On the way forward an undo clears the way for a fresh apply: where it failed, that way is not clear.
+    const bool halfway = s.op == "undo" && (!failure || !run.in_rollback);
+    set(s, halfway ? StepState::in_doubt : failure ? StepState::failed : StepState::pending);
   }
 
   void skipped() {

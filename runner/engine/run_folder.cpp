@@ -34,7 +34,7 @@ void write_frozen(const std::string& folder, const Frozen& frozen) {
   }
 }
 
-std::vector<std::string> names_in(const std::string& folder) {
+std::vector<std::string> visible_names(const std::string& folder) {
   std::vector<std::string> names;
   if (DIR* open = opendir(folder.c_str())) {
     while (const dirent* entry = readdir(open))
@@ -64,7 +64,7 @@ RunFolder RunFolder::create(const std::string& state_folder, const Frozen& froze
 
 std::vector<RunFolder> RunFolder::all(const std::string& state_folder) {
   std::vector<RunFolder> runs;
-  for (const std::string& name : names_in(state_folder + "/runs"))
+  for (const std::string& name : visible_names(state_folder + "/runs"))
     runs.emplace_back(state_folder + "/runs/" + name);
   return runs;
 }
@@ -96,12 +96,12 @@ std::string RunFolder::state_folder() const {
 }
 
 bool RunFolder::was_amended() const {
-  return !names_in(path_ + "/amended").empty();
+  return !visible_names(path_ + "/amended").empty();
 }
 
 void RunFolder::choose(const std::string& plan_digest) {
   frozen_ = path_;
-  const std::vector<std::string> amendments = names_in(path_ + "/amended");
+  const std::vector<std::string> amendments = visible_names(path_ + "/amended");
   if (plan_digest.empty() || amendments.empty()) return;
   const auto is_it = [&](const std::string& folder) {
     const Json plan = Json::parse(sys::read_file(folder + "/plan.json", 1u << 30), nullptr, false);
@@ -128,7 +128,7 @@ Json RunFolder::inputs() const {
 }
 
 void RunFolder::amend(const Frozen& frozen) {
-  std::string number = std::to_string(names_in(path_ + "/amended").size() + 1);
+  std::string number = std::to_string(visible_names(path_ + "/amended").size() + 1);
   number.insert(0, 4 - std::min<std::size_t>(4, number.size()), '0');
   sys::make_folders(path_ + "/amended", 0700);
   const std::string hidden = path_ + "/amended/.new";

@@ -80,6 +80,9 @@ class Step {
   // type can tell. With `yes` the outputs are filled in.
   virtual Done check(const Params&, Call&, Json& outputs) const;
 
+  // Whether check says yes or no with these parameters, not unknown. Pure.
+  virtual bool can_tell(const Params&) const { return false; }
+
   // Puts back what apply changed. outputs: null after a half apply.
   virtual void undo(const Params&, Call&, const Json* outputs) const;
 

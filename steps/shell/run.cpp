@@ -139,6 +139,8 @@ class Run : public Step {
     return done;
   }
 
+  bool can_tell(const Params& params) const override { return !only_runs(params); }
+
   void undo(const Params& params, Call& call, const Json*) const override {
     if (!only_runs(params) && !call.notes().contains("ran")) return;
     const std::string program = params.list("command").front();

@@ -143,6 +143,18 @@ TEST_CASE("a step that only a person can judge is asked for, with the two comman
   }
 }
 
+TEST_CASE("a step that a person called done is undone like any other when the run goes back") {
+  Killed bench;
+  bench.kill_book(shell_book(std::string("sh(\"mail\", \"echo mail >> out; ") + in_flight +
+                                 "\", { in_doubt = \"ask\" })\nsh(\"bad\", \"false\")",
+                             "on_failure = \"rollback\""));
+  bench.go();
+  const Ran ran = bench.resume({"--done", "mail"});
+  INFO(ran.out, ran.err);
+  CHECK(ran.exit == 3);
+  CHECK(bench.read("out") == "mail\nundo bad\nundo mail\n");
+}
+
 TEST_CASE("in doubt, the step's own words decide") {
   Killed bench;
   const auto killed = [&](const std::string& line, const std::string& more) {
