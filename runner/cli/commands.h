@@ -27,6 +27,8 @@ int command_status(const Options& options, const Program& program);
 int command_log(const Options& options, const Program& program);
 // report.cpp
 int command_report(const Options& options, const Program& program);
+// rehearse.cpp
+int command_rehearse(const Options& options, const Program& program);
 // keep.cpp
 int command_keep(const Options& options, const Program& program);
 // reference.cpp

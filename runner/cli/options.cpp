@@ -16,19 +16,20 @@ void add_run(CLI::App* command, Options& options) {
       ->type_name("");
 }
 
-void add_runbook(CLI::App* command, Options& options) {
+void add_runbook(CLI::App* command, Options& options, bool looks = true) {
   command->add_option("RUNBOOK", options.runbook, "the runbook, a Lua file")->required()->type_name("");
   command->add_option("--set", options.sets, "an input; a secret is env:VARIABLE or file:PATH")
       ->allow_extra_args(false)
       ->type_name("NAME=VALUE");
   command->add_option("--inputs", options.inputs_file, "a file of inputs; --set wins over it")
       ->type_name("FILE.json");
-  command
-      ->add_option_function<std::string>(
-          "--depth", [&](const std::string& depth) { options.full = depth == "full"; },
-          "how closely to look (quick)")
-      ->check(CLI::IsMember({"quick", "full"}).description(""))
-      ->type_name("quick|full");
+  if (looks)
+    command
+        ->add_option_function<std::string>(
+            "--depth", [&](const std::string& depth) { options.full = depth == "full"; },
+            "how closely to look (quick)")
+        ->check(CLI::IsMember({"quick", "full"}).description(""))
+        ->type_name("quick|full");
   command->add_flag("--json", options.json, "print JSON");
 }
 
@@ -46,6 +47,10 @@ void add_commands(CLI::App& app, Options& options) {
   CLI::App* plan = app.add_subcommand("plan", "say what a runbook would do, and touch nothing");
   add_runbook(plan, options);
   plan->add_flag("--check-secrets", options.check_secrets, "read secrets that run a command, too");
+
+  CLI::App* rehearse = app.add_subcommand("rehearse", "simulate a runbook, killed wherever it can be");
+  add_runbook(rehearse, options, false);
+  rehearse->add_option("--seed", options.seed, "what durations and kills are drawn from (1)")->type_name("N");
 
   CLI::App* run = app.add_subcommand("run", "plan a runbook, then carry it out");
   add_runbook(run, options);

@@ -1,5 +1,6 @@
 // The command line as typed.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct Options {
   bool full = false;  // --depth full
   bool json = false, yes = false, check_secrets = false;
   int jobs = 4;
+  std::uint64_t seed = 1;  // rehearse
   std::vector<std::string> approvals;
   std::string amend;
   std::vector<std::string> skip, because, again, done;

@@ -5,17 +5,18 @@
 
 #include "runner/cli/amend.h"
 #include "runner/cli/commands.h"
+#include "runner/cli/given.h"
 #include "runner/cli/plan_view.h"
 #include "runner/cli/print.h"
 #include "runner/cli/summary.h"
 #include "runner/cli/terminal.h"
 #include "runner/engine/abandon.h"
 #include "runner/engine/engine.h"
+#include "runner/engine/host_world.h"
 #include "runner/engine/opening.h"
 #include "runner/engine/previews.h"
 #include "runner/engine/scheduler.h"
 #include "runner/engine/targets.h"
-#include "runner/lang/evaluate.h"
 #include "runner/step/value.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
@@ -23,46 +24,6 @@
 namespace relight {
 
 namespace {
-
-// Before the run's folder is there nothing was started, whatever failed.
-template <class Work>
-auto nothing_started(const std::string& hint, const Work& work) {
-  try {
-    return work();
-  } catch (const Error& error) {
-    throw Error(ErrorKind::refused, error.failed, error.on, error.why,
-                error.hint.empty() ? hint : error.hint);
-  }
-}
-
-lang::Given given_inputs(const Options& options) {
-  lang::Given given;
-  given.can_ask = at_terminal();
-  if (!options.inputs_file.empty()) {
-    const std::string text =
-        nothing_started("--inputs names a JSON file", [&] { return sys::read_file(options.inputs_file); });
-    Json parsed = Json::parse(text, nullptr, false);
-    if (!parsed.is_object())
-      throw Error(ErrorKind::refused, "cannot read the inputs", options.inputs_file,
-                  "it is not a JSON object", "write it as {\"NAME\": \"VALUE\"}");
-    given.file = std::make_shared<const Json>(std::move(parsed));
-  }
-  for (const std::string& set : options.sets) {
-    const std::size_t equals = set.find('=');
-    if (equals == std::string::npos || equals == 0)
-      throw Error(ErrorKind::refused, "cannot read an input", "--set", "it is not NAME=VALUE",
-                  "write --set NAME=VALUE");
-    given.set[set.substr(0, equals)] = set.substr(equals + 1);
-  }
-  return given;
-}
-
-lang::Evaluated evaluated(const std::string& runbook, lang::Given given, const Program& program) {
-  lang::Evaluated result = lang::evaluate({runbook, std::move(given), program.step_types});
-  for (const std::string& warning : result.warnings)
-    std::fprintf(stderr, "note: %s\n", wrapped(warning, 6).c_str());
-  return result;
-}
 
 // `plan` must outlive what is returned.
 Frozen frozen_of(const Plan& plan, const lang::Evaluated& evaluated) {
@@ -94,12 +55,15 @@ PlanPreview preview(const Plan& plan, const Options& options, bool check_secrets
   return preview_plan(plan, how);
 }
 
-int go(RunFolder folder, const Plan& plan, const Options& options, const Program& program,
-       EngineOptions engine_options, const std::function<int(Engine&)>& action) {
+int go(const RunFolder& folder, const Plan& plan, const Options& options, const Program& program,
+       EngineOptions engine_options, const std::function<int(Engine&)>& action,
+       const Frozen* amendment = nullptr) {
+  HostWorld world(folder, program.types, program.hooks);
   Terminal terminal(plan, folder, options.json);
+  if (amendment != nullptr) engine_options.amend = [&] { world.amend(*amendment); };
   engine_options.jobs = options.jobs;
   engine_options.approvals.insert(options.approvals.begin(), options.approvals.end());
-  Engine engine(folder, plan, program.types, program.hooks, terminal, std::move(engine_options));
+  Engine engine(world, plan, terminal, std::move(engine_options));
   const int exit = action(engine);
   if (options.json)
     std::printf("%s\n", summary_json(folder, plan, engine.record(), exit).dump().c_str());
@@ -180,6 +144,7 @@ int command_resume(const Options& options, const Program& program) {
   }
   Plan plan = folder.plan(program.types);
   EngineOptions engine_options;
+  std::optional<Frozen> amended;
   if (!options.amend.empty()) {
     lang::Given given;
     given.file = std::make_shared<const Json>(folder.inputs());
@@ -188,7 +153,7 @@ int command_resume(const Options& options, const Program& program) {
     std::fputs(amendment.text.c_str(), stdout);
     if (at_terminal() && !options.yes && !ask_yes("go on with the mended runbook?")) return exit_refused;
     plan = mended.plan;
-    engine_options.amend = [frozen = frozen_of(plan, mended)](RunFolder& run) { run.amend(frozen); };
+    amended = frozen_of(plan, mended);
     engine_options.amended = std::make_shared<const Json>(Json{{"kind", "amended"},
                                                                {"plan", plan.digest},
                                                                {"kept", amendment.kept},
@@ -208,8 +173,9 @@ int command_resume(const Options& options, const Program& program) {
   for (const PlannedStep& step : plan.steps)
     if (past.step(step.name).attempts == 0) engine_options.preview_first.insert(step.name);
   if (!options.json) std::printf("run %s of %s goes on\n", folder.id().c_str(), plan.runbook.c_str());
-  return go(folder, plan, options, program, std::move(engine_options),
-            [](Engine& engine) { return engine.run(); });
+  return go(
+      folder, plan, options, program, std::move(engine_options), [](Engine& engine) { return engine.run(); },
+      amended ? &*amended : nullptr);
 }
 
 int command_rollback(const Options& options, const Program& program) {
