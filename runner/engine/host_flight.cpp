@@ -8,9 +8,9 @@
 #include <csignal>
 
 #include "runner/engine/secrets.h"
-#include "runner/step/failpoint.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/json_whole.h"
 
 namespace relight {

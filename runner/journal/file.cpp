@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 
 namespace relight {
@@ -43,7 +44,7 @@ class RealFile : public JournalFile {
 
   void append(std::string_view bytes) override {
     while (!bytes.empty()) {
-      ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
+      ssize_t written = fails_at("journal:append") ? -1 : ::write(fd_.get(), bytes.data(), bytes.size());
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) {
         whole_ = false;
@@ -57,7 +58,7 @@ class RealFile : public JournalFile {
   void sync() override {
     // Not repeated after any error: the kernel has dropped the pages, and a second sync would say that all is
     // well.
-    if (::fdatasync(fd_.get()) != 0) {
+    if (fails_at("journal:sync") || ::fdatasync(fd_.get()) != 0) {
       whole_ = false;
       throw dead("cannot sync the journal", path_);
     }

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 
@@ -32,7 +33,7 @@ void remove_made_parents(Call& call) {
   const Json made = call.notes().value(note_key, Json::array());
   for (auto folder = made.rbegin(); folder != made.rend(); ++folder) {
     const std::string path = folder->get<std::string>();
-    if (rmdir(path.c_str()) == 0)
+    if (!fails_at("sys:rmdir") && rmdir(path.c_str()) == 0)
       sys::sync_folder(sys::parent_of(path));
     else if (errno == ENOTEMPTY || errno == EEXIST || errno == EBUSY)
       call.log(path + " is not empty, and stays");

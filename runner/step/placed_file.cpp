@@ -4,9 +4,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
 #include "runner/sys/digest.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"

@@ -1,7 +1,7 @@
 // The switch by one exchange of two names, decided by a marker on each tree.
-#include "runner/step/failpoint.h"
 #include "runner/step/switch_way.h"
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 
 namespace relight {

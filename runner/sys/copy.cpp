@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/tree.h"
 
 namespace relight::sys {
@@ -80,6 +81,7 @@ class Copier {
     if (!from) fail(relative);
     Fd into(::openat(target, new_name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!into) fail(relative);
+    if (fails_at("sys:copy")) fail(relative);
     if (::ioctl(into.get(), FICLONE, from.get()) == 0) return;
     if (::ftruncate(into.get(), info.st_size) != 0) fail(relative);
     // Only what holds data is copied: a hole stays a hole.

@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/text.h"
 
 namespace relight::sys {
@@ -106,26 +107,46 @@ bool is_folder(const std::string& path) {
   fail("cannot look at", path);
 }
 
-void write_file(const std::string& path, std::string_view bytes, mode_t mode, std::optional<Owner> owner) {
-  const std::string beside = parent_of(path) + "/." + name_of_path(path) + ".tmp";
-  if (::unlink(beside.c_str()) != 0 && errno != ENOENT) fail("cannot write", beside);
-  Fd fd(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd) fail("cannot write", path);
+namespace {
+
+// `told`: the path that an error names.
+void write_afresh(const std::string& at, std::string_view bytes, mode_t mode, std::optional<Owner> owner,
+                  const std::string& told) {
+  if (::unlink(at.c_str()) != 0 && errno != ENOENT) fail("cannot write", at);
+  Fd fd(::open(at.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) fail("cannot write", told);
   const auto give_up = [&](int error_number) {
-    ::unlink(beside.c_str());
-    return system_error(error_number, "cannot write", path);
+    ::unlink(at.c_str());
+    return system_error(error_number, "cannot write", told);
   };
   if (owner && ::fchown(fd.get(), owner->uid, owner->gid) != 0) throw give_up(errno);
   if (::fchmod(fd.get(), mode) != 0) throw give_up(errno);
   while (!bytes.empty()) {
-    ssize_t put = ::write(fd.get(), bytes.data(), bytes.size());
+    ssize_t put = fails_at("sys:write") ? -1 : ::write(fd.get(), bytes.data(), bytes.size());
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) throw give_up(errno);
     bytes.remove_prefix(static_cast<std::size_t>(put));
   }
-  if (::fsync(fd.get()) != 0) throw give_up(errno);
+  if (fails_at("sys:fsync") || ::fsync(fd.get()) != 0) throw give_up(errno);
   if (::close(fd.release()) != 0) throw give_up(errno);
-  if (::rename(beside.c_str(), path.c_str()) != 0) throw give_up(errno);
+}
+
+}  // namespace
+
+void write_file(const std::string& path, std::string_view bytes, mode_t mode, std::optional<Owner> owner) {
+  const std::string beside = parent_of(path) + "/." + name_of_path(path) + ".tmp";
+  write_afresh(beside, bytes, mode, owner, path);
+  if (fails_at("sys:rename") || ::rename(beside.c_str(), path.c_str()) != 0) {
+    const int error_number = errno;
+    ::unlink(beside.c_str());
+    throw system_error(error_number, "cannot write", path);
+  }
+  sync_folder(parent_of(path));
+}
+
+void write_new_file(const std::string& path, std::string_view bytes, mode_t mode,
+                    std::optional<Owner> owner) {
+  write_afresh(path, bytes, mode, owner, path);
   sync_folder(parent_of(path));
 }
 
@@ -133,7 +154,7 @@ void make_folders(const std::string& path, mode_t mode) {
   if (is_folder(path)) return;
   const std::string parent = parent_of(path);
   if (parent != path) make_folders(parent, mode);
-  if (::mkdir(path.c_str(), 0700) != 0) {
+  if (fails_at("sys:mkdir") || ::mkdir(path.c_str(), 0700) != 0) {
     if (errno == EEXIST && is_folder(path)) return;  // made by another at the same time
     fail("cannot make the folder", path);
   }
@@ -144,23 +165,24 @@ void make_folders(const std::string& path, mode_t mode) {
 
 void sync_folder(const std::string& path) {
   Fd fd = open_or_fail(path, O_RDONLY | O_DIRECTORY, "cannot sync");
-  if (::fsync(fd.get()) != 0) fail("cannot sync", path);
+  if (fails_at("sys:fsync_folder") || ::fsync(fd.get()) != 0) fail("cannot sync", path);
 }
 
 void sync_file(const std::string& path) {
   Fd fd = open_or_fail(path, O_RDONLY, "cannot sync");
-  if (::fsync(fd.get()) != 0) fail("cannot sync", path);
+  if (fails_at("sys:fsync") || ::fsync(fd.get()) != 0) fail("cannot sync", path);
 }
 
 void sync_tree(const std::string& path) {
   Fd fd = open_or_fail(path, O_RDONLY, "cannot sync");
-  if (::syncfs(fd.get()) != 0) fail("cannot sync", path);
+  if (fails_at("sys:syncfs") || ::syncfs(fd.get()) != 0) fail("cannot sync", path);
 }
 
 namespace {
 
 void rename_with(unsigned flags, const std::string& from, const std::string& to, const char* what) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) != 0) {
+  if (fails_at(flags == RENAME_EXCHANGE ? "sys:exchange" : "sys:rename") ||
+      ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) != 0) {
     int error_number = errno;
     throw system_error(error_number, what, from + " -> " + to);
   }
@@ -215,7 +237,7 @@ bool can_exchange(const std::string& target, std::string* why) {
 }
 
 void remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) != 0) {
+  if (fails_at("sys:unlink") || ::unlink(path.c_str()) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) return;
     fail("cannot remove", path);
   }

@@ -44,6 +44,11 @@ struct Owner {
 void write_file(const std::string& path, std::string_view bytes, mode_t mode,
                 std::optional<Owner> owner = std::nullopt);
 
+// DURABLE: the same without a name beside it, for a file that nobody reads yet: what was at `path` is gone
+// first, and after a crash the file may be there in part.
+void write_new_file(const std::string& path, std::string_view bytes, mode_t mode,
+                    std::optional<Owner> owner = std::nullopt);
+
 void make_folders(const std::string& path, mode_t mode = 0755);  // with parents; DURABLE
 void sync_folder(const std::string& path);
 void sync_file(const std::string& path);

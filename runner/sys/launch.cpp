@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/spawn.h"
 
@@ -122,7 +123,10 @@ ProcessId launch(const Launch& launch) {
   Report report, failed;
   if (!next(reader.get(), report))
     throw Error(ErrorKind::transient, "cannot start", exec.program(), "no process could be made");
-  if (!next(reader.get(), failed)) return process_now(report.pid);
+  if (!next(reader.get(), failed)) {
+    failpoint("sys:launched");
+    return process_now(report.pid);
+  }
   if (failed.kind == Report::no_pid_file)
     throw system_error(failed.failure.error, "cannot write the pid file", launch.pid_file,
                        "its folder must be there");

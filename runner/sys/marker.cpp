@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/tree.h"
 
 namespace relight::sys {
@@ -31,7 +32,7 @@ bool is_set_apart(const std::string& name, bool in_mount_point) {
 void set_marker(const std::string& path, const std::string& value) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) throw system_error(errno, "cannot mark", path);
-  if (::fsetxattr(fd.get(), kAttribute, value.data(), value.size(), 0) != 0) {
+  if (fails_at("sys:mark") || ::fsetxattr(fd.get(), kAttribute, value.data(), value.size(), 0) != 0) {
     const int error_number = errno;
     if (!no_attributes_here(error_number)) throw system_error(error_number, "cannot mark", path);
     if (!is_folder(path))
@@ -39,7 +40,7 @@ void set_marker(const std::string& path, const std::string& value) {
                   "put it on a file system with user attributes (ext4, xfs, btrfs)");
     return write_file(marker_file(path), value, 0600);
   }
-  if (::fsync(fd.get()) != 0) throw system_error(errno, "cannot mark", path);
+  if (fails_at("sys:fsync") || ::fsync(fd.get()) != 0) throw system_error(errno, "cannot mark", path);
 }
 
 std::optional<std::string> marker(const std::string& path) {
@@ -59,7 +60,7 @@ std::optional<std::string> marker(const std::string& path) {
 
 void clear_marker(const std::string& path) {
   if (!exists(path)) return;
-  if (::lremovexattr(path.c_str(), kAttribute) != 0) {
+  if (fails_at("sys:unmark") || ::lremovexattr(path.c_str(), kAttribute) != 0) {
     if (errno != ENODATA && !no_attributes_here(errno)) throw system_error(errno, "cannot unmark", path);
   } else {
     sync_file(path);

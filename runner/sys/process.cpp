@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/proc.h"
 #include "runner/sys/spawn.h"
@@ -210,7 +211,10 @@ Result run(const Command& command) {
   Running running(command, prepared, std::move(out.reader), std::move(err.reader));
   out.writer = Fd();
   err.writer = Fd();
-  return running.to_the_end();
+  failpoint("sys:process_started");
+  Result result = running.to_the_end();
+  failpoint("sys:process_ended");
+  return result;
 }
 
 std::string output_of(Command command, const std::string& what_failed) {

@@ -17,6 +17,7 @@
 
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/text.h"
 
 namespace relight::sys {
@@ -110,7 +111,7 @@ void remove_below(int folder, const std::string& path) {
   refuse_mount(folder, path);
   for (const std::string& name : names_in(folder, path)) {
     const std::string here = below(path, name);
-    if (::unlinkat(folder, name.c_str(), 0) == 0 || errno == ENOENT) continue;
+    if ((!fails_at("sys:unlink") && ::unlinkat(folder, name.c_str(), 0) == 0) || errno == ENOENT) continue;
     if (errno != EISDIR) fail("cannot remove", here);
     ::fchmodat(folder, name.c_str(), 0700, 0);  // ours, but closed to us: what fails is told by the next call
     remove_below(open_folder_at(folder, name, here).get(), here);
@@ -230,7 +231,7 @@ void remove_tree(const std::string& path) {
     if (!root) fail("cannot remove", path);
     remove_below(root.get(), path);
   }
-  if (::rmdir(path.c_str()) != 0 && errno != ENOENT) fail("cannot remove", path);
+  if ((fails_at("sys:rmdir") || ::rmdir(path.c_str()) != 0) && errno != ENOENT) fail("cannot remove", path);
 }
 
 std::uint64_t tree_bytes(const std::string& path) {

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/text.h"
 
 namespace relight::sys {
@@ -138,7 +139,9 @@ void TreeWriter::begin(const ArchiveEntry& entry) {
 
 void TreeWriter::write(std::uint64_t at, std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t put = ::pwrite(file_fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(at));
+    const ssize_t put = fails_at("sys:unpack")
+                            ? -1
+                            : ::pwrite(file_fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(at));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) fail(file_.path, errno);
     bytes.remove_prefix(static_cast<std::size_t>(put));

@@ -7,12 +7,12 @@
 #include <mutex>
 
 #include "runner/step/access.h"
-#include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
 #include "runner/step/step.h"
 #include "runner/step/switch.h"
 #include "runner/step/value.h"
 #include "runner/sys/archive.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
-#include "runner/step/failpoint.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"

@@ -1,9 +1,9 @@
 // service.start: a service, running, by its manager or detached from relight; it outlives the run.
 
-#include "runner/step/failpoint.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/sockets.h"
 #include "steps/service/lib/service.h"

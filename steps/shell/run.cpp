@@ -4,9 +4,9 @@
 #include <cstring>
 
 #include "runner/step/access.h"
-#include "runner/step/failpoint.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"

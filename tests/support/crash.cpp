@@ -1,17 +1,17 @@
 #include "tests/support/crash.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
-#include <cstdio>
+#include <fstream>
+#include <mutex>
 
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
-#include "runner/sys/json_whole.h"
-#include "runner/sys/text.h"
-#include "tests/support/failpoint.h"
+#include "runner/sys/process.h"
 
 namespace relight {
 
@@ -25,69 +25,116 @@ DurableCall::DurableCall(std::string step, std::string notes_file, std::string r
 }
 
 void DurableCall::note(const std::string& key, const Json& value) {
+  failpoint("call:note");
   TestCall::note(key, value);
-  sys::write_file(file_, notes().dump(), 0600);
+  std::ofstream file(file_);
+  file << notes().dump();
+  REQUIRE(file.flush());
+  file.close();
+  failpoint("call:noted");
 }
 
 namespace {
-int status_of_child(const std::function<void()>& act) {
+
+Json told_by(const std::string& as, const std::function<Json()>& act, const FailpointWatch& watch) {
+  Json told = {{"points", Json::array()}};
+  std::mutex guard;
+  try {
+    if (!as.empty()) sys::become(sys::user_named(as));
+    watch_failpoints([&](const Point& point) {
+      {
+        const std::lock_guard lock(guard);
+        told["points"].push_back({point.name, point.can_fail});
+      }
+      return watch ? watch(point) : 0;
+    });
+    told["value"] = act();
+  } catch (const Error& error) {
+    told.update({{"error", error.what()}, {"hint", error.hint}});
+  } catch (const std::exception& error) {
+    told.update({{"error", error.what()}, {"hint", ""}, {"relights", false}});
+  }
+  watch_failpoints({});
+  return told;
+}
+
+}  // namespace
+
+Outcome in_child(const std::string& as, const std::function<Json()>& act, FailpointWatch watch) {
+  int ends[2];
+  REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
-    int code = 0;
-    try {
-      act();
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "in a child of a test: %s\n", error.what());
-      code = 1;
+    close(ends[0]);
+    const std::string text = told_by(as, act, watch).dump();
+    for (std::size_t done = 0; done < text.size();) {
+      const ssize_t wrote = write(ends[1], text.data() + done, text.size() - done);
+      if (wrote <= 0) _exit(1);
+      done += static_cast<std::size_t>(wrote);
     }
-    _exit(code);
+    _exit(0);
   }
+  close(ends[1]);
+  std::string text;
+  char buffer[4096];
+  for (ssize_t got; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<std::size_t>(got));
+  close(ends[0]);
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
-  return status;
-}
-}  // namespace
-
-std::vector<std::string> failpoints_of(const std::function<void()>& act) {
-  const sys::TempFolder folder;
-  const std::string seen = folder.path() + "/seen";
-  const int status = status_of_child([&] {
-    std::vector<std::string> names;
-    watch_failpoints([&](const char* name) {
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
-    });
-    act();
-    sys::write_file(seen, sys::join(names, "\n"), 0600);
-  });
-  REQUIRE(WIFEXITED(status));
+  Outcome outcome;
+  if (WIFSIGNALED(status)) {
+    REQUIRE(WTERMSIG(status) == SIGKILL);
+    outcome.killed = true;
+    return outcome;
+  }
   REQUIRE(WEXITSTATUS(status) == 0);
-  return sys::split(sys::read_file(seen), '\n');
+  const Json told = Json::parse(text);
+  outcome.error = told.value("error", "");
+  outcome.hint = told.value("hint", "");
+  outcome.relights = told.value("relights", true);
+  if (told.contains("value")) outcome.value = told["value"];
+  for (const Json& point : told["points"])
+    outcome.points.push_back({point[0].get<std::string>(), point[1].get<bool>()});
+  return outcome;
 }
 
 namespace {
-bool killed_by(const FailpointWatch& watch, const std::function<void()>& act) {
-  const int status = status_of_child([&] {
-    watch_failpoints(watch);
-    act();
-  });
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return true;
-  REQUIRE(WIFEXITED(status));
-  REQUIRE(WEXITSTATUS(status) == 0);
-  return false;
+
+// An exception that leaves `act` is a failed test.
+Outcome whole_or_killed(const std::function<void()>& act, FailpointWatch watch) {
+  Outcome outcome = in_child(
+      "",
+      [&] {
+        act();
+        return Json();
+      },
+      std::move(watch));
+  REQUIRE(outcome.error == "");
+  return outcome;
 }
+
 }  // namespace
 
+std::vector<std::string> failpoints_of(const std::function<void()>& act) {
+  std::vector<std::string> names;
+  for (const Point& point : whole_or_killed(act, {}).points)
+    if (point.name.find('#') == std::string::npos) names.push_back(point.name);
+  return names;
+}
+
 bool killed_at(const std::string& failpoint, const std::function<void()>& act) {
-  return killed_by(crash_at(failpoint), act);
+  return whole_or_killed(act, crash_at(failpoint)).killed;
 }
 
 bool killed_at_pass(int number, const std::function<void()>& act) {
-  return killed_by(
-      [left = number](const char*) mutable {
-        if (--left == 0) raise(SIGKILL);
-      },
-      act);
+  return whole_or_killed(act,
+                         [left = number](const Point&) mutable {
+                           if (--left == 0) raise(SIGKILL);
+                           return 0;
+                         })
+      .killed;
 }
 
 }  // namespace relight

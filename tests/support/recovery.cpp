@@ -2,25 +2,18 @@
 
 #include <doctest/doctest.h>
 #include <sys/mount.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
 #include "runner/sys/error.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
-#include "tests/support/crash.h"
 #include "tests/support/failpoint.h"
 
 namespace relight {
 
-namespace {
-
-// Temporary folders lie in memory from here on: a recovery syncs its whole file system, which on a disk
-// others write to.
 void work_in_memory() {
   struct Memory {
     std::string path = "/tmp/relight-memory-XXXXXX";
@@ -37,6 +30,8 @@ void work_in_memory() {
   };
   static const Memory memory;
 }
+
+namespace {
 
 std::string in_memory() {
   work_in_memory();
@@ -82,52 +77,6 @@ std::string Source::lsn() const {
   return server.value("select pg_current_wal_lsn()");
 }
 
-Outcome as_postgres(const std::function<Json()>& act, const std::string& killed_at) {
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    close(ends[0]);
-    Json told;
-    try {
-      sys::become(sys::user_named("postgres"));
-      if (!killed_at.empty()) watch_failpoints(crash_at(killed_at));
-      told["value"] = act();
-    } catch (const Error& error) {
-      told = {{"error", error.what()}, {"hint", error.hint}};
-    } catch (const std::exception& error) {
-      told = {{"error", error.what()}, {"hint", ""}};
-    }
-    const std::string text = told.dump();
-    for (std::size_t done = 0; done < text.size();) {
-      const ssize_t wrote = write(ends[1], text.data() + done, text.size() - done);
-      if (wrote <= 0) _exit(1);
-      done += static_cast<std::size_t>(wrote);
-    }
-    _exit(0);
-  }
-  close(ends[1]);
-  std::string text;
-  char buffer[4096];
-  for (ssize_t got; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
-    text.append(buffer, static_cast<std::size_t>(got));
-  close(ends[0]);
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  Outcome outcome;
-  if (WIFSIGNALED(status)) {
-    REQUIRE(WTERMSIG(status) == SIGKILL);
-    outcome.killed = true;
-    return outcome;
-  }
-  const Json told = Json::parse(text);
-  outcome.error = told.value("error", "");
-  outcome.hint = told.value("hint", "");
-  if (told.contains("value")) outcome.value = told["value"];
-  return outcome;
-}
-
 RecoverAttempt::RecoverAttempt(const Json& params, const std::string& run) : folder_(in_memory()), run_(run) {
   Json all = params;
   if (!all.contains("data")) all["data"] = data();
@@ -156,7 +105,8 @@ class RecoverCall : public DurableCall {
 
 Outcome RecoverAttempt::call(const std::function<Json(const Step&, const Params&, Call&)>& act,
                              const std::string& killed_at, bool preview_only, bool full) const {
-  return as_postgres(
+  return in_child(
+      "postgres",
       [&] {
         const StepType& type = type_named("postgres.recover");
         const TestParams params(type, params_);
@@ -165,7 +115,7 @@ Outcome RecoverAttempt::call(const std::function<Json(const Step&, const Params&
         call.full = full;
         return act(*type.make(), params, call);
       },
-      killed_at);
+      crash_at(killed_at));
 }
 
 Outcome RecoverAttempt::preview(bool full) const {

@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "runner/step/step.h"
-#include "runner/sys/json_whole.h"
+#include "tests/support/crash.h"
 #include "tests/support/postgres.h"
 
 namespace relight {
@@ -23,15 +22,6 @@ struct Source {
   Postgres server;
   std::string base;  // its folder
 };
-
-// What became of a call that ran in a child as the user postgres.
-struct Outcome {
-  Json value;         // what it returned
-  std::string error;  // "" or "WHAT: ON: WHY"
-  std::string hint;
-  bool killed = false;  // at the failpoint that it was to die at
-};
-Outcome as_postgres(const std::function<Json()>& act, const std::string& killed_at = "");
 
 // A step with its parameters and its notes, which outlive a kill. The folder is the user postgres' own, for
 // targets.
@@ -59,6 +49,10 @@ class RecoverAttempt {
   sys::TempFolder folder_;
   std::string params_, run_;
 };
+
+// Temporary folders lie in memory from here on, to the end of the process: a recovery syncs its whole file
+// system, which on a disk others write to.
+void work_in_memory();
 
 // A folder that is given to the user postgres, with all that it holds.
 void give_to_postgres(const std::string& path);

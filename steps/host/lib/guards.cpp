@@ -1,7 +1,7 @@
 #include "steps/host/lib/guards.h"
 
-#include "runner/step/failpoint.h"
 #include "runner/step/placed_file.h"
+#include "runner/sys/failpoint.h"
 
 namespace relight {
 namespace {

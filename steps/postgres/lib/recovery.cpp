@@ -2,9 +2,9 @@
 
 #include <unistd.h>
 
-#include "runner/step/failpoint.h"
 #include "runner/step/parents.h"
 #include "runner/sys/archive.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/outputs.h"

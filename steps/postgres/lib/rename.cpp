@@ -2,8 +2,8 @@
 
 #include <chrono>
 
-#include "runner/step/failpoint.h"
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "runner/step/failpoint.h"
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/server.h"

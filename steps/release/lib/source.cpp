@@ -4,10 +4,10 @@
 
 #include <set>
 
-#include "runner/step/failpoint.h"
 #include "runner/sys/archive.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "steps/release/lib/checksums.h"
 

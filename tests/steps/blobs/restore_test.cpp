@@ -344,55 +344,6 @@ TEST_CASE("blobs in a mount point are switched by their entries, killed anywhere
   }
 }
 
-TEST_CASE("killed at every failpoint and applied again, the blobs are the same; undone, the old are") {
-  std::vector<std::string> names;
-  std::string before, after;
-  {
-    Bench bench;
-    before = bench.state();
-    names = failpoints_of([&] { bench.apply(); });
-    after = bench.state();
-  }
-  REQUIRE(names.size() >= 7);
-  for (const std::string& name : names) {
-    CAPTURE(name);
-    Bench again;
-    REQUIRE(killed_at(name, [&] { again.apply(); }));
-    const Json outputs = again.apply();
-    CHECK(outputs["files"] == 4);
-    again.check_new();
-    again.undo();
-    CHECK(sys::read_file(again.into + "/old/a") == "before\n");
-
-    Bench undone;
-    const std::string first = undone.state();
-    REQUIRE(killed_at(name, [&] { undone.apply(); }));
-    undone.undo();
-    CHECK(undone.state() == first);
-    CHECK(undone.in_parent() == 1);
-  }
-}
-
-TEST_CASE("an undo that is killed is undone again") {
-  std::vector<std::string> names;
-  {
-    Bench bench;
-    bench.apply();
-    names = failpoints_of([&] { bench.undo(); });
-  }
-  REQUIRE(names.size() >= 3);
-  for (const std::string& name : names) {
-    CAPTURE(name);
-    Bench bench;
-    const std::string before = bench.state();
-    bench.apply();
-    REQUIRE(killed_at(name, [&] { bench.undo(); }));
-    bench.undo();
-    CHECK(bench.state() == before);
-    CHECK(bench.in_parent() == 1);
-  }
-}
-
 TEST_CASE("what is kept is told, and freed by discard") {
   Bench bench;
   bench.apply();

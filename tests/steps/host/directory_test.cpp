@@ -100,31 +100,3 @@ TEST_CASE("a made folder that holds something by now stays, and a file in the wa
   CHECK_THROWS_AS(onto_file.apply(), Error);
   CHECK(sys::read_file(path + "/later") == "x");
 }
-
-TEST_CASE("killed at every failpoint, then applied or undone: the same end") {
-  for (const bool was_there : {true, false}) {
-    const auto in_folder = [&](const std::function<void(const Directory&)>& act) {
-      sys::TempFolder folder;
-      const std::string path = folder.path() + "/a/b";
-      if (was_there) sys::make_folders(path);
-      act(Directory(folder.path(), {{"path", path}, {"mode", "0700"}, {"owner", "1234"}}));
-    };
-    std::vector<std::string> points;
-    in_folder([&](const Directory& directory) { points = failpoints_of([&] { directory.apply(); }); });
-    CHECK(points.size() == (was_there ? 2 : 4));
-    for (const std::string& point : points)
-      for (const bool go_on : {true, false}) {
-        CAPTURE(point);
-        in_folder([&](const Directory& directory) {
-          const std::string before = directory.digest();
-          REQUIRE(killed_at(point, [&] { directory.apply(); }));
-          if (go_on) {
-            directory.apply();
-            CHECK(directory.digest() == "0700 1234:0");
-          }
-          directory.undo();
-          CHECK(directory.digest() == before);
-        });
-      }
-  }
-}

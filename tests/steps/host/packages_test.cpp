@@ -14,6 +14,7 @@
 #include "runner/sys/text.h"
 #include "steps/host/lib/apt.h"
 #include "tests/support/crash.h"
+#include "tests/support/debian.h"
 #include "tests/support/error.h"
 #include "tests/support/test_call.h"
 
@@ -24,99 +25,6 @@ namespace {
 const StepType& type() {
   return type_named("host.packages");
 }
-
-// dpkg syncs again and again, and a test needs no disk that survives a power cut: memory, where its file
-// system can bear markers and run scripts.
-std::string memory_folder() {
-  const char* memory = "/dev/shm";
-  struct statvfs system {};
-  if (access(memory, W_OK) != 0 || statvfs(memory, &system) != 0 || (system.f_flag & ST_NOEXEC)) return "";
-  return lgetxattr(memory, "user.relight", nullptr, 0) >= 0 || errno == ENODATA ? memory : "";
-}
-
-// A Debian of its own: real apt and dpkg, with their state, their configuration and a repository of tiny
-// packages in one folder. What they would do to the host they do to `root`.
-class Debian {
- public:
-  Debian() : folder_(memory_folder()), base_(folder_.path()) {
-    for (const char* part :
-         {"repo", "root/var/lib/dpkg/info", "root/var/lib/dpkg/updates", "root/etc", "root/usr/sbin",
-          "state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d", "log"})
-      sys::make_folders(base_ + "/" + part);
-    sys::write_file(root() + "/var/lib/dpkg/status", "", 0644);
-    sys::write_file(base_ + "/etc/sources.list", "deb [trusted=yes] copy:" + base_ + "/repo ./\n", 0644);
-    sys::write_file(base_ + "/apt.conf",
-                    "Dir::State \"" + base_ + "/state\";\nDir::State::status \"" + root() +
-                        "/var/lib/dpkg/status\";\nDir::Cache \"" + base_ + "/cache\";\nDir::Etc \"" + base_ +
-                        "/etc\";\nDir::Log \"" + base_ + "/log\";\nAPT::Sandbox::User \"root\";\n",
-                    0644);
-    setenv("APT_CONFIG", (base_ + "/apt.conf").c_str(), 1);
-    setenv("DPKG_ROOT", root().c_str(), 1);
-    setenv("DPKG_ADMINDIR", (root() + "/var/lib/dpkg").c_str(), 1);
-    setenv("DPKG_FORCE", "script-chrootless,downgrade,unsafe-io", 1);
-  }
-  ~Debian() {
-    for (const char* name : {"APT_CONFIG", "DPKG_ROOT", "DPKG_ADMINDIR", "DPKG_FORCE"}) unsetenv(name);
-  }
-
-  std::string root() const { return base_ + "/root"; }
-  std::string notes() const { return base_ + "/notes"; }
-
-  // A package in the repository; `fields` are further lines of its control file, `postinst` a shell script.
-  void add(const std::string& name, const std::string& version, const std::string& fields = "",
-           const std::string& postinst = "") {
-    const std::string tree = base_ + "/build/" + name + "-" + version;
-    const std::string control =
-        "Package: " + name + "\nVersion: " + version +
-        "\nArchitecture: all\nMaintainer: test <test@localhost>\nInstalled-Size: 4\n" + fields +
-        "Description: a test\n";
-    sys::make_folders(tree + "/DEBIAN");
-    sys::make_folders(tree + "/usr/share/" + name);
-    sys::write_file(tree + "/usr/share/" + name + "/version", version, 0644);
-    sys::write_file(tree + "/DEBIAN/control", control, 0644);
-    if (!postinst.empty()) sys::write_file(tree + "/DEBIAN/postinst", "#!/bin/sh\nset -e\n" + postinst, 0755);
-    const std::string file = name + "_" + version + ".deb", path = base_ + "/repo/" + file;
-    run({"dpkg-deb", "--build", tree, path});
-    index_ += control + "Filename: ./" + file + "\nSize: " + std::to_string(sys::read_file(path).size()) +
-              "\nSHA256: " + sys::sha256_file(path) + "\n\n";
-    publish();
-  }
-  void withdraw(const std::string& name, const std::string& version) {
-    const std::size_t at = index_.find("Package: " + name + "\nVersion: " + version + "\n");
-    REQUIRE(at != std::string::npos);
-    index_.erase(at, index_.find("\n\n", at) + 2 - at);
-    sys::remove_file(base_ + "/repo/" + name + "_" + version + ".deb");
-    publish();
-  }
-  void update() { run({"apt-get", "-q", "update"}); }
-  void install(const std::string& what) { run({"apt-get", "-y", "-q", "install", what}); }
-
-  std::string there() const {  // "lamp 1.0, oil 1.5"
-    std::vector<std::string> lines;
-    for (const std::string& line :
-         sys::split(run({"dpkg-query", "-W", "-f=${db:Status-Status} ${Package} ${Version}\\n"}), '\n'))
-      if (line.starts_with("installed ")) lines.push_back(line.substr(10));
-    return sys::join(lines, ", ");
-  }
-
- private:
-  static std::string run(std::vector<std::string> argv) {
-    sys::Command command;
-    command.argv = std::move(argv);
-    return sys::output_of(command, "test setup");
-  }
-  // A second later each time: apt takes an index of the same second for the one that it has.
-  void publish() {
-    const std::string packages = base_ + "/repo/Packages";
-    sys::write_file(packages, index_, 0644);
-    const timespec at{1'700'000'000 + ++published_, 0}, times[2] = {at, at};
-    REQUIRE(utimensat(AT_FDCWD, packages.c_str(), times, 0) == 0);
-  }
-
-  sys::TempFolder folder_;
-  std::string base_, index_;
-  int published_ = 0;
-};
 
 class RootedCall : public DurableCall {
  public:
@@ -335,35 +243,5 @@ TEST_CASE("a dpkg that was killed with relight is mended, or taken back") {
     packages.undo();
     CHECK(packages.digest() == before);
     CHECK(sys::read_file(debian.root() + "/usr/sbin/policy-rc.d") == "mine");
-  }
-}
-
-TEST_CASE("killed at every failpoint, then applied or undone: the same end") {
-  const auto with_debian = [](const std::function<void(const Debian&, const Packages&)>& act) {
-    Debian debian;
-    sys::write_file(debian.root() + "/usr/sbin/policy-rc.d", "mine", 0700);
-    debian.add("oil", "1.5");
-    debian.add("lamp", "1.0", "Depends: oil\n");
-    debian.update();
-    act(debian, Packages(debian, R"({"lamp": "*"})"));
-  };
-  std::vector<std::string> points;
-  with_debian(
-      [&](const Debian&, const Packages& packages) { points = failpoints_of([&] { packages.apply(); }); });
-  CHECK(points.size() > 8);
-  for (const std::string& point : points) {
-    CAPTURE(point);
-    with_debian([&](const Debian& debian, const Packages& packages) {
-      const std::string before = packages.digest();
-      REQUIRE(killed_at(point, [&] { packages.apply(); }));
-      packages.undo();
-      CHECK(packages.digest() == before);
-      REQUIRE(killed_at(point, [&] { packages.apply(); }));
-      packages.apply();
-      CHECK(debian.there() == "lamp 1.0, oil 1.5");
-      CHECK(sys::read_file(debian.root() + "/usr/sbin/policy-rc.d") == "mine");
-      packages.undo();
-      CHECK(packages.digest() == before);
-    });
   }
 }

@@ -187,30 +187,3 @@ TEST_CASE("a key without a recorded fingerprint is told; a set that recorded non
   sys::remove_file(host.path("backup/backup.json"));
   CHECK(host.preview(json).problems.at(0).on == host.path("backup/backup.json"));
 }
-
-TEST_CASE("killed at every failpoint, then applied or undone: the same end") {
-  const auto with_old = [](const std::function<void(const Host&)>& act) {
-    const Host host;
-    sys::make_folders(host.path("etc/app"));
-    host.write("etc/app/env", "OLD=1\n");
-    act(host);
-  };
-  std::vector<std::string> points;
-  with_old([&](const Host& host) { points = failpoints_of([&] { host.apply(host.variables()); }); });
-  CHECK(points.size() >= 6);
-  for (const std::string& point : points) {
-    CAPTURE(point);
-    with_old([&](const Host& host) {
-      const Json json = host.variables();
-      const std::string before = sys::tree_digest(host.path("etc"));
-      REQUIRE(killed_at(point, [&] { host.apply(json); }));
-      host.undo(json);
-      CHECK(sys::tree_digest(host.path("etc")) == before);
-      REQUIRE(killed_at(point, [&] { host.apply(json); }));
-      host.apply(json);
-      CHECK(host.preview(json).verdict == Preview::Verdict::nothing_to_do);
-      host.undo(json);
-      CHECK(sys::tree_digest(host.path("etc")) == before);
-    });
-  }
-}

@@ -198,18 +198,6 @@ TEST_CASE(
   target.as_it_was();
 }
 
-TEST_CASE("a half recovery is undone from any phase") {
-  for (const char* phase : {"postgres.recover:tablespace_unpacked", "postgres.recover:promoted",
-                            "postgres.recover:tidied", "switch:marked", "postgres.recover:committed"}) {
-    CAPTURE(phase);
-    const Target target;
-    const RecoverAttempt attempt(target.wanted());
-    REQUIRE(attempt.apply(phase).killed);
-    REQUIRE(attempt.undo().error == "");
-    target.as_it_was();
-  }
-}
-
 TEST_CASE("a data directory that is a mount point is recovered entry by entry, and goes back") {
   Target target;
   const std::string aside = target.folder.path() + "/aside";

@@ -71,46 +71,6 @@ TEST_CASE("a database that is not there is made as its dump says, and is gone af
   CHECK(DumpBench::properties().find("Reader One | UTF8 | C | C.UTF-8 | 77") == 0);
 }
 
-TEST_CASE("killed at every failpoint and applied again, the database is the same; undone, it is as before") {
-  const DumpBench bench;
-  const std::string before = bench.state();
-  const std::vector<std::string> names = failpoints_of([&] { bench.apply(); });
-  const std::string after = bench.state();
-  bench.undo();
-  REQUIRE(names.size() >= 9);
-  for (const std::string& name : names) {
-    CAPTURE(name);
-    sys::remove_file(bench.notes);
-    REQUIRE(killed_at(name, [&] { bench.apply(); }));
-    bench.apply();
-    CHECK(bench.state() == after);
-    bench.undo();
-
-    sys::remove_file(bench.notes);
-    REQUIRE(killed_at(name, [&] { bench.apply(); }));
-    bench.undo();
-    CHECK(bench.state() == before);
-    CHECK(DumpBench::databases() == plain_databases);
-  }
-}
-
-TEST_CASE("an undo that is killed is undone again") {
-  const DumpBench bench;
-  const std::string before = bench.state();
-  bench.apply();
-  const std::vector<std::string> names = failpoints_of([&] { bench.undo(); });
-  REQUIRE(names.size() >= 5);
-  for (const std::string& name : names) {
-    CAPTURE(name);
-    sys::remove_file(bench.notes);
-    bench.apply();
-    REQUIRE(killed_at(name, [&] { bench.undo(); }));
-    bench.undo();
-    CHECK(bench.state() == before);
-    CHECK(DumpBench::databases() == plain_databases);
-  }
-}
-
 TEST_CASE("an open session fails the step and is named; with end_sessions it is ended") {
   DumpBench bench;
   const std::string before = bench.state();

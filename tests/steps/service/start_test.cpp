@@ -107,29 +107,25 @@ TEST_CASE("a service that ran before is left as it is, and so does undo") {
   CHECK(alive(*process_from(first["identity"])));
 }
 
-TEST_CASE("killed at every point and applied again: one service, and it is the one that an undo ends") {
-  for (const std::string point :
-       {"service.start:noted", "service.start:token-noted", "service.start:started"}) {
-    CAPTURE(point);
-    TempFolder folder;
-    const int port = free_port();
-    EndAtExit end(folder.path() + "/pid");
-    const std::string notes = folder.path() + "/notes", run = "run-" + name_of_path(folder.path());
-    TestParams params(type(), own(folder, port));
-    auto step = type().make();
-    REQUIRE(killed_at(point, [&] {
-      DurableCall call(name_of_path(folder.path()), notes);
-      step->apply(params, call);
-    }));
-    DurableCall call(name_of_path(folder.path()), notes);
-    const std::string token = call.run() + "/" + call.step();
-    if (point == "service.start:started") remove_file(folder.path() + "/pid");  // its token is enough
-    Json outputs = step->apply(params, call);
-    CHECK(with_token(token) == 1);
-    CHECK(alive(*process_from(outputs["identity"])));
-    step->undo(params, call, nullptr);
-    CHECK(with_token(token) == 0);
-  }
+TEST_CASE("one that was started by an attempt that died, its pid file lost, is found by its token") {
+  TempFolder folder;
+  const int port = free_port();
+  EndAtExit end(folder.path() + "/pid");
+  const std::string notes = folder.path() + "/notes", name = name_of_path(folder.path());
+  TestParams params(type(), own(folder, port));
+  auto step = type().make();
+  REQUIRE(killed_at("service.start:started", [&] {
+    DurableCall call(name, notes);
+    step->apply(params, call);
+  }));
+  remove_file(folder.path() + "/pid");
+  DurableCall call(name, notes);
+  const std::string token = call.run() + "/" + call.step();
+  Json outputs = step->apply(params, call);
+  CHECK(with_token(token) == 1);
+  CHECK(alive(*process_from(outputs["identity"])));
+  step->undo(params, call, nullptr);
+  CHECK(with_token(token) == 0);
 }
 
 TEST_CASE("a pid file that names a stranger is not believed") {

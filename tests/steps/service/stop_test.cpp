@@ -154,31 +154,6 @@ TEST_CASE("a port that another process keeps is a problem of the plan, and an er
   CHECK(alive(stranger.process));
 }
 
-TEST_CASE("killed at every point, applied again, undone: as it was before") {
-  for (const std::string point : {"service.stop:noted", "service.stop:stopped"}) {
-    CAPTURE(point);
-    Running service;
-    TestParams params(type(), service.stop_params({{"command", service.command}}));
-    const std::string notes = service.folder.path() + "/notes";
-    auto step = type().make();
-    REQUIRE(killed_at(point, [&] {
-      DurableCall call("stop", notes);
-      step->apply(params, call);
-    }));
-    DurableCall call("stop", notes);
-    CHECK(step->apply(params, call) == Json{{"was_running", true}});
-    CHECK_FALSE(alive(service.process));
-    REQUIRE(killed_at("service.stop:undone", [&] {
-      DurableCall undo_call("stop", notes);
-      step->undo(params, undo_call, nullptr);
-    }));
-    step->undo(params, call, nullptr);
-    Json nothing;
-    CHECK(step->check(params, call, nothing) == Done::no);
-    CHECK(strangers_on(service.port).find(' ') == std::string::npos);  // one, not two
-  }
-}
-
 TEST_CASE("without `command` the plan says that it cannot be started again, and undo leaves it") {
   Running service;
   TestParams params(type(), service.stop_params());

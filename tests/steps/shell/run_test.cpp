@@ -151,25 +151,6 @@ TEST_CASE("undo runs its program, only where the step ran, and is refused withou
         "transient: the program failed: sh: it exited with 4: no way");
 }
 
-TEST_CASE("killed at every failpoint, then applied again: the same end") {
-  sys::TempFolder folder;
-  const std::string made = folder.path() + "/made";
-  TestParams params(type(), Json({{"command", argv({"touch", made.c_str()})}, {"creates", made}}).dump());
-  const auto apply = [&] {
-    DurableCall call("run", folder.path() + "/notes");
-    type().make()->apply(params, call);
-  };
-  const auto points = failpoints_of(apply);
-  CHECK(points.size() >= 2);
-  for (const std::string& point : points) {
-    sys::remove_file(made);
-    sys::remove_file(folder.path() + "/notes");
-    REQUIRE(killed_at(point, apply));
-    apply();
-    CHECK(sys::exists(made));
-  }
-}
-
 TEST_CASE("a plan tells of a program that is not there, and refuses one that cannot be run") {
   Shell absent(R"({"command": ["no-such-program-here", "-x"]})");
   const Preview told = absent.step->preview(absent.params, absent.call);
