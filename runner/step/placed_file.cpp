@@ -57,8 +57,8 @@ void PlacedFile::make(const std::string& at, std::string_view bytes, const Acces
     mode = old->st_mode & 07777;
     owner = {old->st_uid, old->st_gid};
   }
-  sys::write_file(at, bytes, access.mode.value_or(mode),
-                  sys::Owner{access.uid.value_or(owner.uid), access.gid.value_or(owner.gid)});
+  sys::write_new_file(at, bytes, access.mode.value_or(mode),
+                      sys::Owner{access.uid.value_or(owner.uid), access.gid.value_or(owner.gid)});
 }
 
 void PlacedFile::put(std::string_view bytes, const Access& access) {
@@ -93,13 +93,11 @@ void PlacedFile::put(std::string_view bytes, const Access& access) {
 }
 
 void PlacedFile::undo() {
-  if (sys::is_folder(sys::parent_of(path_))) {
-    Switch change(call_, path_);
-    sys::remove_file(change.beside() + ".next");
-    change.revert();
-    failpoint("placed_file:reverted");
-    change.drop_new();
-  }
+  Switch change(call_, path_);
+  sys::remove_file(change.beside() + ".next");
+  change.revert();
+  failpoint("placed_file:reverted");
+  change.drop_new();
   remove_made_parents(call_);
 }
 

@@ -105,7 +105,8 @@ void Exchange::revert() {
     }
     failpoint("switch:reverted");
   }
-  sys::sync_folder(sys::parent_of(target_));
+  // An undo that was killed may have taken the folder away already.
+  if (const std::string folder = sys::parent_of(target_); sys::is_folder(folder)) sys::sync_folder(folder);
   if (bears(target_, old_mark())) unmark_old(target_);
 }
 
@@ -113,7 +114,15 @@ void Exchange::discard() {
   if (state() == State::switched && had_old() && !bears(beside_, old_mark()))
     throw Error(ErrorKind::needs_person, "cannot free the old data", beside_,
                 "what lies there is not what this run put aside", "see who else writes there");
-  sys::remove_tree(beside_);
+  if (sys::is_folder(beside_)) {
+    sys::remove_tree(beside_);
+  } else {
+    // The old file may have other names, which would bear its mark for ever; it must not lose it here.
+    const std::string unmarked = beside_ + ".old";
+    if (had_old()) sys::rename_durably(beside_, unmarked);
+    sys::clear_marker(unmarked);
+    sys::remove_file(unmarked);
+  }
   failpoint("switch:discarded");
   if (state() == State::switched) sys::clear_marker(target_);
 }

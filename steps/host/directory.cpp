@@ -40,9 +40,12 @@ void set_access(const std::string& path, mode_t mode, uid_t uid, gid_t gid) {
   const sys::Fd folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) throw system_error(errno, "cannot open the folder", path);
   // The owner first: changing it takes setuid and setgid bits off.
-  if (fchown(folder.get(), uid, gid) != 0) throw system_error(errno, "cannot set the owner of", path);
-  if (fchmod(folder.get(), mode) != 0) throw system_error(errno, "cannot set the mode of", path);
-  if (fsync(folder.get()) != 0) throw system_error(errno, "cannot sync the folder", path);
+  if (fails_at("sys:chown") || fchown(folder.get(), uid, gid) != 0)
+    throw system_error(errno, "cannot set the owner of", path);
+  if (fails_at("sys:chmod") || fchmod(folder.get(), mode) != 0)
+    throw system_error(errno, "cannot set the mode of", path);
+  if (fails_at("sys:fsync_folder") || fsync(folder.get()) != 0)
+    throw system_error(errno, "cannot sync the folder", path);
 }
 
 class Directory : public Step {
@@ -86,7 +89,8 @@ class Directory : public Step {
       call.note("made", path);
       failpoint("directory:noted");
       // Nobody else's until its owner and mode are set.
-      if (mkdir(path.c_str(), 0700) != 0) throw system_error(errno, "cannot make the folder", path);
+      if (fails_at("sys:mkdir") || mkdir(path.c_str(), 0700) != 0)
+        throw system_error(errno, "cannot make the folder", path);
       sys::sync_folder(sys::parent_of(path));
       failpoint("directory:made");
       there = folder_at(path);
@@ -111,15 +115,18 @@ class Directory : public Step {
     const std::string path = call.place(params.text("path"));
     const Json& notes = call.notes();
     if (notes.contains("made")) {
-      if (rmdir(path.c_str()) == 0)
+      if (!fails_at("sys:rmdir") && rmdir(path.c_str()) == 0)
         sys::sync_folder(sys::parent_of(path));
       else if (errno == ENOTEMPTY || errno == EEXIST || errno == EBUSY)
         call.log(path + " is not empty, and stays");
       else if (errno != ENOENT)
         throw system_error(errno, "cannot remove the folder", path);
-    } else if (notes.contains("before") && folder_at(path)) {
+    } else if (const auto there = folder_at(path); there && notes.contains("before")) {
       const Json& before = notes["before"];
-      set_access(path, before["mode"].get<mode_t>(), before["uid"].get<uid_t>(), before["gid"].get<gid_t>());
+      const Access access{before["mode"].get<mode_t>(), before["uid"].get<uid_t>(),
+                          before["gid"].get<gid_t>()};
+      if (!access.fits(there->st_mode, there->st_uid, there->st_gid))
+        set_access(path, *access.mode, *access.uid, *access.gid);
     }
     remove_made_parents(call);
   }

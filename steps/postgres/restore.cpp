@@ -122,15 +122,18 @@ class Restore : public Step {
     end_sessions_named(sql, server.session());
   }
 
-  // What pg_dump writes of it: rows, catalog and the database's own properties.
+  // Its own properties but our mark, and what pg_dump writes of it: rows and catalog.
   std::string state_digest(const Params& params, Call& call) const override {
     const DumpServer server(params, call);
     sys::Sql sql = server.connect(call);
-    if (database_definition(sql, server.database()).is_null()) return "absent";
+    const Json definition = database_definition(sql, server.database());
+    if (definition.is_null()) return "absent";
     sys::Sha256 sum;
+    sum.add(creation(server.database(), definition, "") + "\n");
+    for (const std::string& statement : carried(server.database(), definition, "")) sum.add(statement + "\n");
     std::string line;
     sys::Command command;
-    command.argv = {dump_program("pg_dump", server_major(sql)), "--create", "--no-password",
+    command.argv = {dump_program("pg_dump", server_major(sql)), "--no-password",
                     "--dbname=" + server.url(server.database())};
     command.extra_env = server.environment();
     command.capture_stdout = false;
@@ -138,9 +141,8 @@ class Restore : public Step {
       for (const char c : bytes) {
         line += c;
         if (c != '\n') continue;
-        // A key made anew by every pg_dump, and our own mark.
-        const bool state = !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ") &&
-                           line.find(mark_setting) == std::string::npos;
+        // But for a key made anew by every pg_dump.
+        const bool state = !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ");
         if (state) sum.add(line);
         line.clear();
       }

@@ -1,4 +1,5 @@
 // release.pin: releases side by side, and the one link that says which is current.
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,13 +64,31 @@ struct Pin {
     throw system_error(errno, "cannot read the link", link);
   }
 
+  // What an undo gives back with the link's text; null where no link is.
+  Json like() const {
+    struct stat status;
+    if (lstat(link.c_str(), &status) != 0) return nullptr;
+    return {{"uid", status.st_uid},
+            {"gid", status.st_gid},
+            {"seconds", status.st_mtim.tv_sec},
+            {"nanoseconds", status.st_mtim.tv_nsec}};
+  }
+
   // Is the release that the link names this one? The link may be written with the whole path.
   bool is_ours(const std::string& text) const { return text == link_text || text == release; }
 
-  void point_to(const std::string& text, Call& call) const {
+  // `like`: whose it is to be and of when, as like() gives it; null: ours, of now.
+  void point_to(const std::string& text, const Json& like, Call& call) const {
     const std::string next = call.beside(link);
     sys::remove_file(next);
     if (symlink(text.c_str(), next.c_str()) != 0) throw system_error(errno, "cannot make the link", next);
+    if (!like.is_null()) {
+      const timespec time{like.at("seconds").get<std::time_t>(), like.at("nanoseconds").get<long>()},
+          times[2] = {time, time};
+      if (lchown(next.c_str(), like.at("uid").get<uid_t>(), like.at("gid").get<gid_t>()) != 0 ||
+          utimensat(AT_FDCWD, next.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
+        throw system_error(errno, "cannot give the link its owner and time back", next);
+    }
     failpoint("release.pin:link_made");
     sys::rename_durably(next, link);
   }
@@ -106,14 +125,17 @@ class PinRelease : public Step {
   Json apply(const Params& params, Call& call) const override {
     const Pin pin(params, call);
     const auto now = pin.current();
-    if (!call.notes().contains("before")) call.note("before", now.value_or(""));
+    if (!call.notes().contains("before")) {
+      call.note("link", pin.like());
+      call.note("before", now.value_or(""));
+    }
     const std::string before = call.notes()["before"].get<std::string>();
     failpoint("release.pin:noted");
 
     if (!sys::is_folder(pin.release))
       bring(pin, ReleaseSource(params.text("from"), pin.product, pin.version), call);
     call.stop_here_if_wanted();
-    if (!now || !pin.is_ours(*now)) pin.point_to(pin.link_text, call);
+    if (!now || !pin.is_ours(*now)) pin.point_to(pin.link_text, nullptr, call);
     failpoint("release.pin:switched");
     return {{"before", version_named(before)},
             {"version", pin.version},
@@ -130,7 +152,7 @@ class PinRelease : public Step {
       if (before.empty())
         sys::remove_file(pin.link);
       else
-        pin.point_to(before, call);
+        pin.point_to(before, call.notes().value("link", Json()), call);
     } else if (now && *now != before) {
       call.log(pin.link + " points to " + *now + " by now, which this step did not set: it stays");
     }

@@ -99,7 +99,8 @@ class Start : public Step {
     if (!service->exists()) return;
     if (notes["before"].contains("enabled") && notes["before"]["enabled"] == false && service->enabled())
       service->set_enabled(call, false);
-    if (notes["before"]["running"] == false && !service->ended())
+    const bool ours = notes["before"]["running"] == false;
+    if (ours && (!service->ended() || (notes.contains("token") && service->left_over())))
       service->stop(call, params.duration("within"));
     failpoint("service.start:undone");
   }

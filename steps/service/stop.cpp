@@ -51,7 +51,8 @@ class Stop : public Step {
     if (!call.notes().contains("before"))
       call.note("before", {{"running", there && service->meant_to_run()}});
     failpoint("service.stop:noted");
-    if (there && !service->ended()) service->stop(call, params.duration("within"));
+    if (there && (!service->ended() || half_stopped(*service, call)))
+      service->stop(call, params.duration("within"));
     failpoint("service.stop:stopped");
     if (params.has("port")) wait_for_free_port(call, port_of(params, call), params.duration("within"));
     return {{"was_running", call.notes()["before"]["running"]}};
@@ -59,7 +60,7 @@ class Stop : public Step {
 
   Done check(const Params& params, Call& call, Json& outputs) const override {
     auto service = service_of(params, call);
-    if (service->exists() && !service->ended()) return Done::no;
+    if (service->exists() && (!service->ended() || half_stopped(*service, call))) return Done::no;
     if (params.has("port") && !strangers_on(port_of(params, call), std::nullopt).empty()) return Done::no;
     const Json& notes = call.notes();
     outputs = {{"was_running", notes.contains("before") && notes["before"]["running"] == true}};
@@ -85,6 +86,12 @@ class Stop : public Step {
   }
 
  private:
+  // Ended by an attempt that died before it had taken away what the service left.
+  static bool half_stopped(const Service& service, const Call& call) {
+    const Json& notes = call.notes();
+    return notes.contains("before") && notes["before"]["running"] == true && service.left_over();
+  }
+
   static int port_of(const Params& params, Call& call) {
     return call.port(static_cast<int>(params.integer("port")));
   }

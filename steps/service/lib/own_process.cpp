@@ -43,9 +43,15 @@ class OwnProcess : public Service {
   bool can_start() const override { return !plan_.command.empty(); }
 
   std::optional<sys::ProcessId> running() const override {
-    if (auto process = by_pid_file()) return process;
-    return by_token();
+    auto process = there();
+    return process && (plan_.port == 0 || listens(*process)) ? process : std::nullopt;
   }
+  State state() const override {
+    const auto process = there();
+    if (!process) return State::stopped;
+    return plan_.port == 0 || listens(*process) ? State::running : State::starting;
+  }
+  bool left_over() const override { return sys::exists(plan_.pid_file) && !by_pid_file(); }
 
   std::vector<Problem> lacks() const override {
     std::vector<Problem> lacks;
@@ -64,7 +70,7 @@ class OwnProcess : public Service {
     if (!plan_.cwd.empty() && !sys::is_folder(plan_.cwd))
       lacks.push_back({"the working folder is missing", plan_.cwd, "no such folder", "check `cwd`"});
     if (plan_.port != 0)
-      if (std::string strangers = strangers_on(plan_.port, running()); !strangers.empty())
+      if (std::string strangers = strangers_on(plan_.port, there()); !strangers.empty())
         lacks.push_back({"the port is taken", std::to_string(plan_.port), strangers,
                          "stop it first: service.stop with the same port"});
     return lacks;
@@ -80,14 +86,15 @@ class OwnProcess : public Service {
     // The step's user is ours by now; the launcher is root still.
     if (geteuid() != 0) launch.as = sys::current_user().name;
     std::uint64_t log_size = size_of(plan_.log);
-    sys::ProcessId process = call.launch(launch);
+    // One that was started by an attempt that died before it was up.
+    const auto waking = there();
+    sys::ProcessId process = waking ? *waking : call.launch(launch);
     auto up = [&] {
       call.stop_here_if_wanted();
       if (!alive(process))
         throw Error(ErrorKind::permanent, "the service ended at once", plan_.command.front(), said(log_size),
                     "start it by hand to see why: " + sys::join(plan_.command, " "));
-      return plan_.port != 0 && !sys::listeners_on(plan_.port).empty() &&
-             strangers_on(plan_.port, process).empty();
+      return plan_.port != 0 && listens(process);
     };
     auto wait = plan_.port != 0 ? within : std::min(within, settles_in);
     if (!sys::wait_until(wait, look_every, {}, up) && plan_.port != 0)
@@ -97,8 +104,8 @@ class OwnProcess : public Service {
   }
 
   void stop(Call& call, std::chrono::milliseconds within) override {
-    auto process = running();
-    if (!process) return;
+    auto process = there();
+    if (!process) return sys::remove_file(plan_.pid_file);
     // All of it: what it started may hold its port and its files.
     auto tree = sys::descendants_of(sys::proc_all(), {process->pid});
     auto left = [&] {
@@ -123,6 +130,15 @@ class OwnProcess : public Service {
   }
 
  private:
+  std::optional<sys::ProcessId> there() const {
+    if (auto process = by_pid_file()) return process;
+    return by_token();
+  }
+
+  bool listens(const sys::ProcessId& process) const {
+    return !sys::listeners_on(plan_.port).empty() && strangers_on(plan_.port, process).empty();
+  }
+
   static void lack_folder(std::vector<Problem>& lacks, const std::string& field, const std::string& path) {
     if (path.empty() || sys::is_folder(sys::parent_of(path))) return;
     lacks.push_back({"the folder of `" + field + "` is missing", sys::parent_of(path), "no such folder",

@@ -32,6 +32,9 @@ class Service {
   bool ended() const { return state() == State::stopped; }
   bool meant_to_run() const { return state() == State::starting || state() == State::running; }
 
+  // What an end that was cut short has yet to take away: a pid file that names nobody.
+  virtual bool left_over() const { return false; }
+
   // What a start would lack now. In a plan each is a hint, for an earlier step may bring it; before a start
   // the first is a refused Error.
   virtual std::vector<Problem> lacks() const { return {}; }
