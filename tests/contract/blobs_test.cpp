@@ -1,0 +1,62 @@
+#include <doctest/doctest.h>
+
+#include "runner/sys/process.h"
+#include "tests/contract/fixture.h"
+#include "tests/contract/harness.h"
+
+using namespace relight;
+
+namespace {
+
+struct Blobs : Fixture {
+  explicit Blobs(std::string form = "blobs.tar.zst") : form_(std::move(form)) {
+    add_neighbours(path("srv"));
+    sys::Command command;
+    command.argv = {
+        "/bin/bash", "-ec",
+        "mkdir -p backup src/3f src/empty && cd src && echo one >3f/one && echo three >'with space'\n"
+        "head -c 300000 /dev/zero | tr '\\0' x >3f/two && ln 3f/one 3f/same && ln -s one 3f/link\n"
+        "chmod 640 3f/one && touch -h -d 2016-01-02T03:04:05Z 3f 3f/* 'with space' empty .\n"
+        "find . -type f -exec sha256sum {} + | sed 's, \\./, ,' | sort >../backup/blobs.sha256\n"
+        "tar --zstd -cf ../backup/blobs.tar.zst . && cp -a . ../backup/blobs && cd .. && rm -r src"};
+    command.cwd = world();
+    sys::output_of(command, "cannot prepare a test");
+  }
+  Json params() const override { return {{"from", path("backup/" + form_)}, {"into", path("srv/blobs")}}; }
+  std::vector<std::string> busy() const override { return {"srv"}; }
+
+ private:
+  std::string form_;
+};
+
+struct OldBlobs : Blobs {
+  explicit OldBlobs(const std::string& form = "blobs.tar.zst") : Blobs(form) {
+    add_neighbours(path("srv/blobs"));
+    add_neighbours(path("srv/blobs/old"));
+    sys::make_folders(path("srv/blobs/closed"), 0000);
+  }
+};
+
+struct FromFolder : OldBlobs {
+  FromFolder() : OldBlobs("blobs") {}
+};
+
+// Into a folder whose parents are not there either.
+struct WithParents : Blobs {
+  Json params() const override {
+    return {{"from", path("backup/blobs.tar.zst")}, {"into", path("srv/a/b/blobs")}, {"owner", "nobody"}};
+  }
+};
+
+const Subjects blobs{
+    subject<Blobs>("blobs.restore", "no blobs yet"),
+    subject<OldBlobs>("blobs.restore", "in place of others"),
+    subject<FromFolder>("blobs.restore", "out of a folder"),
+    subject<WithParents>("blobs.restore", "with their parents, for an owner"),
+};
+
+}  // namespace
+
+TEST_CASE("the contract of blobs.restore") {
+  check_contract("blobs.restore");
+}

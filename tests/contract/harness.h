@@ -1,0 +1,12 @@
+// The contract of the steps, held by one harness for every type: preview changes nothing, apply and undo
+// converge, killed or failed anywhere they come to the same end, and no secret is told.
+#pragma once
+#include <string>
+
+namespace relight {
+
+// Runs every subject whose type begins with `types`. A case that does not hold is a failed check that names
+// it; the last line of the process says how many ran and how many held.
+void check_contract(const std::string& types);
+
+}  // namespace relight

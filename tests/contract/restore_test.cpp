@@ -1,0 +1,105 @@
+#include <doctest/doctest.h>
+
+#include "tests/contract/fixture.h"
+#include "tests/contract/harness.h"
+#include "tests/support/postgres.h"
+
+using namespace relight;
+
+namespace {
+
+// One server for all cases, with a template of the database that each of them finds, and its dump.
+struct Prepared {
+  Prepared() {
+    server.execute("create role ember login; create role reader");
+    server.execute("create database contract_old owner ember");
+    server.execute(
+        "create table notes (id serial primary key, body text); alter table notes owner to ember;"
+        "insert into notes (body) select 'note ' || i from generate_series(1, 200) i;"
+        "create view seen as select body from notes; grant select on notes to reader",
+        "contract_old");
+    server.run("pg_dump", {"--format=custom", "--file=" + dump(), "contract_old"});
+    server.execute("delete from notes where id > 7; create table newer (a int)", "contract_old");
+  }
+  std::string dump() const { return server.folder() + "/ember.dump"; }
+  Postgres server;
+};
+
+const Prepared& prepared() {
+  static const Prepared one;
+  return one;
+}
+
+const Postgres& server() {
+  return prepared().server;
+}
+
+struct NoDatabase : Fixture {
+  NoDatabase() { clear(); }
+  ~NoDatabase() override { clear(); }
+  Json params() const override {
+    return {{"dump", prepared().dump()}, {"database", "ember"}, {"server", server().conninfo()}};
+  }
+
+  // Every database with what belongs to it; their contents by the rows of their tables.
+  Look look(bool exact) const override {
+    Look look = Fixture::look(exact);
+    const auto rows =
+        server()
+            .connect()
+            .query(
+                "select datname, concat_ws(' ', pg_get_userbyid(datdba), datconnlimit, datallowconn, "
+                "datistemplate, datacl, shobj_description(oid, 'pg_database'), (select "
+                "string_agg(setrole::text || c, ';' order by c) from pg_db_role_setting, unnest(setconfig) "
+                "c where setdatabase = d.oid)), oid from pg_database d")
+            .rows;
+    for (const auto& row : rows) {
+      std::string& text = look["database " + *row[0]] = *row[1];
+      if (exact) text += " " + *row[2];
+      if (row[0]->starts_with("ember"))
+        text += " " + server().value(
+                          "select concat_ws(' ', to_regclass('newer'), count(*), min(body), "
+                          "max(body)) from notes",
+                          *row[0]);
+    }
+    return look;
+  }
+  // It names no port of the server's.
+  Json steady(Json outputs) const override {
+    outputs.erase("bytes");
+    return outputs;
+  }
+
+ private:
+  static void clear() {
+    sys::Sql sql = server().connect();
+    for (const auto& row :
+         sql.query("select datname from pg_database where datname like 'ember%' or datname like '%relight%'")
+             .rows) {
+      sql.execute("alter database " + sys::quote_identifier(*row[0]) + " is_template false");
+      sql.execute("drop database " + sys::quote_identifier(*row[0]) + " with (force)");
+    }
+  }
+};
+
+struct OldDatabase : NoDatabase {
+  OldDatabase() {
+    server().execute("create database ember owner ember template contract_old");
+    server().execute(
+        "alter database ember connection limit 77; alter database ember set work_mem to '7MB';"
+        "alter role ember in database ember set statement_timeout to '9s';"
+        "comment on database ember is 'the service''s own'; revoke connect on database ember from public;"
+        "grant connect on database ember to reader with grant option");
+  }
+};
+
+const Subjects restore{
+    subject<OldDatabase>("postgres.restore", "in place of a database", 4),
+    subject<NoDatabase>("postgres.restore", "no database yet", 4),
+};
+
+}  // namespace
+
+TEST_CASE("the contract of postgres.restore") {
+  check_contract("postgres.restore");
+}
