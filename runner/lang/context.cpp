@@ -262,7 +262,7 @@ int encode(lua_State* lua) {
 
 int decode(lua_State* lua) {
   const std::string text = text_at(lua, 1, "ctx.decode: the JSON");
-  const Json value = Json::parse(text, nullptr, false);
+  const Json value = sys::parse_json(text);
   if (value.is_discarded())
     throw Error(ErrorKind::permanent, "cannot decode JSON", "",
                 "it begins with " + sys::mend_utf8(text.substr(0, 60)));

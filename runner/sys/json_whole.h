@@ -7,3 +7,11 @@
 #include "runner/sys/json.h"
 
 extern template class nlohmann::basic_json<>;
+
+namespace relight::sys {
+
+// The JSON of a text that others wrote; discarded where it is none, or nested more than 200 deep: the class
+// copies, compares and writes by calling itself, so that a few megabytes of "[" would end the process.
+Json parse_json(std::string_view text);
+
+}  // namespace relight::sys

@@ -91,6 +91,12 @@ script "s" {
   CHECK(script.call.lines.back() == "half");
 }
 
+TEST_CASE("JSON nested without an end is not decoded") {
+  ScriptTest script(
+      "script \"s\" { run = function(ctx) ctx.decode((\"[\"):rep(3000000) .. (\"]\"):rep(3000000)) end }");
+  CHECK(script.failure().find("cannot decode JSON: it begins with [[[") != std::string::npos);
+}
+
 TEST_CASE("the outputs of steps that a function names, or that `uses` lists, are known in it") {
   const std::string text = R"lua(
 local db = postgres.recover "database" { base = "/b", data = "/d" }

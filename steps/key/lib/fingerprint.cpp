@@ -38,7 +38,8 @@ std::map<std::string, Fingerprint> read_fingerprints(const std::string& file) {
   std::map<std::string, Fingerprint> fingerprints;
   std::string name;
   try {
-    const Json json = Json::parse(text);
+    const Json json = sys::parse_json(text);
+    if (!json.is_object()) throw std::runtime_error("it is not a JSON object");
     if (json.at("format") != format) throw std::runtime_error("its format is not " + std::string(format));
     const Json recorded = json.value("fingerprints", Json::object());
     for (auto it = recorded.begin(); it != recorded.end(); ++it) {

@@ -39,6 +39,12 @@ std::string json_difference(const Json& expected, const Json& seen, const std::s
   return expected == seen ? "" : path + " is " + excerpt(seen.dump()) + ", not " + excerpt(expected.dump());
 }
 
+std::string body_difference(const Json& expected, const std::string& body) {
+  const Json seen = sys::parse_json(body);
+  if (seen.is_discarded()) return "the answer is no JSON" + (body.empty() ? "" : ": " + excerpt(body));
+  return json_difference(expected, seen, "json");
+}
+
 std::string excerpt(const std::string& text, std::size_t at_most) {
   std::string line = sys::mend_utf8(sys::trim(text.substr(0, at_most + 4)));
   std::replace_if(

@@ -14,6 +14,9 @@ void check_expect_names(const Json& expect, const std::vector<std::string>& know
 // tables alike, lists item by item; what else is there does not matter. Empty: it is. `path` names the place.
 std::string json_difference(const Json& expected, const Json& seen, const std::string& path);
 
+// The same for a body that must be JSON.
+std::string body_difference(const Json& expected, const std::string& body);
+
 // The start of a text, on one line, for messages.
 std::string excerpt(const std::string& text, std::size_t at_most = 200);
 

@@ -63,6 +63,12 @@ TEST_CASE("a fingerprint is compared over the decoded bytes") {
   sys::write_file(file, R"({"format": "recovery-set/9"})", 0600);
   CHECK(told_error([&] { read_fingerprints(file); }) ==
         "refused: cannot read the fingerprints: " + file + ": its format is not recovery-set/1");
+  sys::write_file(file,
+                  R"({"format": "recovery-set/1", "fingerprints": )" + std::string(3'000'000, '[') +
+                      std::string(3'000'000, ']') + "}",
+                  0600);
+  CHECK(told_error([&] { read_fingerprints(file); }) ==
+        "refused: cannot read the fingerprints: " + file + ": it is not a JSON object");
   sys::write_file(file, "{", 0600);
   CHECK(told_error([&] { read_fingerprints(file); }).starts_with("refused: cannot read the fingerprints"));
 }

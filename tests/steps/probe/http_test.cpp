@@ -77,6 +77,14 @@ TEST_CASE("nobody there, and an answer that is no JSON, are told") {
         "not within 0.1s; last seen: the answer is no JSON: <html>");
 }
 
+TEST_CASE("an answer nested without an end is no JSON, and ends nobody") {
+  const int port = free_port();
+  const std::size_t deep = 300'000;
+  HttpServer server(port, always(200, std::string(deep, '[') + std::string(deep, ']')));
+  Probe probe(asking(port, {{"within", "1s"}, {"expect", {{"json", {{"status", "ok"}}}}}}));
+  CHECK(probe.fails().starts_with("not within 1.0s; last seen: the answer is no JSON: [[["));
+}
+
 TEST_CASE("method, headers with secrets, and body are sent") {
   const int port = free_port();
   HttpServer server(port, [](const std::string& method, const std::string& path, const std::string& body,
