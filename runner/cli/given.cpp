@@ -4,7 +4,6 @@
 
 #include "runner/cli/print.h"
 #include "runner/sys/files.h"
-#include "runner/sys/json_whole.h"
 
 namespace relight {
 
@@ -14,11 +13,7 @@ lang::Given given_inputs(const Options& options) {
   if (!options.inputs_file.empty()) {
     const std::string text =
         nothing_started("--inputs names a JSON file", [&] { return sys::read_file(options.inputs_file); });
-    Json parsed = Json::parse(text, nullptr, false);
-    if (!parsed.is_object())
-      throw Error(ErrorKind::refused, "cannot read the inputs", options.inputs_file,
-                  "it is not a JSON object", "write it as {\"NAME\": \"VALUE\"}");
-    given.file = std::make_shared<const Json>(std::move(parsed));
+    given.file = lang::parse_inputs(text, options.inputs_file);
   }
   for (const std::string& set : options.sets) {
     const std::size_t equals = set.find('=');

@@ -50,6 +50,10 @@ std::string as_text(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
+bool is_text(const std::string& bytes) {
+  return sys::is_utf8(bytes) && bytes.find('\0') == std::string::npos;
+}
+
 const char* const secret_hint =
     "give a reference: env:NAME, file:PATH or command:PROGRAM ARGS, so that the secret itself is in no shell "
     "history";
@@ -121,16 +125,18 @@ class InputCheck {
     const Json& value = (*given_.file)[name_];
     if (field.type != FieldType::secret) return value;
     if (value.is_string()) return from_text(field, value.get<std::string>());
-    if (is_secret(value) && value["$secret"].is_object() && value["$secret"].size() == 1) return value;
-    if (value.is_object() && value.size() == 1) {
-      const std::string kind = value.begin().key();
-      const Json& of = *value.begin();
+    const Json& reference =
+        is_secret(value) ? value["$secret"] : value;  // as it was frozen | as one writes it
+    if (reference.is_object() && reference.size() == 1) {
+      const std::string kind = reference.begin().key();
+      const Json& of = *reference.begin();
+      if (kind == "ask" && is_secret(value) && of == name_) return value;
       if ((kind == "env" || kind == "file") && of.is_string())
         return from_text(field, kind + ":" + of.get<std::string>());
       if (kind == "command" && of.is_array() && !of.empty()) {
         bool texts = true;
         for (const Json& part : of) texts = texts && part.is_string();
-        if (texts) return Json{{"$secret", value}};
+        if (texts) return Json{{"$secret", reference}};
       }
     }
     return Json();
@@ -138,7 +144,7 @@ class InputCheck {
 
   // What --set gives is text, whatever the type. null: it cannot be read as the type, or is a literal secret.
   Json from_text(const Field& field, const std::string& text) {
-    if (field.type == FieldType::secret) {
+    if (field.type == FieldType::secret && is_text(text)) {
       if (text == "ask" && given_.can_ask) return asked();
       return secret_reference(text);
     }
@@ -154,13 +160,13 @@ class InputCheck {
   Json asked() const { return Json{{"$secret", {{"ask", name_}}}}; }
 
   bool check(const Field& field, Json value) {
+    if (value.is_string() && !is_text(value.get_ref<const std::string&>()))
+      return fault("is not text in UTF-8", "give it in UTF-8");
     if (field.type == FieldType::secret) {
       if (!is_secret(value))
         return fault("must be a reference to a secret, never the secret itself", secret_hint);
     } else if (value.is_string()) {
       const std::string& text = value.get_ref<const std::string&>();
-      if (!sys::is_utf8(text) || text.find('\0') != std::string::npos)
-        return fault("is not text in UTF-8", "give it in UTF-8");
       const bool place = field.type == FieldType::path || field.type == FieldType::location;
       if (place && text.empty()) return fault("is empty", "give a path");
       if (place && text.find("://") == std::string::npos) value = sys::absolute(text);
@@ -210,6 +216,14 @@ Json secret_reference(const std::string& text) {
   for (const std::string& part : sys::split(of, ' '))
     if (!part.empty()) argv.push_back(part);
   return argv.empty() ? Json() : Json{{"$secret", {{"command", std::move(argv)}}}};
+}
+
+std::shared_ptr<const Json> parse_inputs(const std::string& text, const std::string& on) {
+  Json parsed = sys::parse_json(text);
+  if (!parsed.is_object())
+    throw Error(ErrorKind::refused, "cannot read the inputs", on, "it is not a JSON object",
+                "write it as {\"NAME\": \"VALUE\"}");
+  return std::make_shared<const Json>(std::move(parsed));
 }
 
 InputValues values_of_inputs(const Json& declared, const Given& given,

@@ -23,6 +23,9 @@ struct InputValues {
       given;  // those that were given; as Given::file they give the same again, in any folder
 };
 
+// The text of an inputs file `on`, as Given::file. Throws a refused Error.
+std::shared_ptr<const Json> parse_inputs(const std::string& text, const std::string& on);
+
 // `declared` is the table of `inputs` as JSON. A fault is told at the place of its input; a literal secret is
 // never repeated in one. Relative paths and locations are made absolute against the current folder.
 InputValues values_of_inputs(const Json& declared, const Given& given,

@@ -100,6 +100,8 @@ TEST_CASE("what --set gives is text, and becomes what its input is") {
         "test.lua:13: input \"mode\" must be one of wal, dump, but is the text \"dumb\" | did you mean "
         "\"dump\"?");
   CHECK(refusal("text", "\xff") == "test.lua:3: input \"text\" is not text in UTF-8 | give it in UTF-8");
+  CHECK(refusal("key", "file:/k\xff") ==
+        "test.lua:12: input \"key\" is not text in UTF-8 | give it in UTF-8");
   CHECK(refusal("numbr", "5") == "test.lua:2: there is no input \"numbr\" | did you mean \"number\"?");
   CHECK(Runbook("runbook \"t\" {}").set("x", "5").refusal() ==
         "test.lua:1: there is no input \"x\" | the runbook takes no inputs");
@@ -123,6 +125,41 @@ TEST_CASE("--inputs gives JSON, --set goes over it, and what was given can be gi
   CHECK(again.plan().digest == evaluated.plan.digest);
   CHECK(Runbook(typed).inputs(R"({"number": "five"})").refusal() ==
         "test.lua:4: input \"number\" must be a whole number, but is the text \"five\"");
+}
+
+TEST_CASE("a secret's reference in an inputs file is whole, or refused") {
+  const auto refused = [](const std::string& reference) {
+    return Runbook(typed)
+        .inputs("{\"key\": " + reference + "}")
+        .refusal()
+        .starts_with("test.lua:12: input \"key\" must be a reference to a secret");
+  };
+  for (const char* reference : {R"({"env": "KEY"})", R"({"file": "/k"})", R"({"command": ["/bin/pass"]})"}) {
+    CHECK_FALSE(refused(reference));
+    CHECK_FALSE(refused("{\"$secret\": " + std::string(reference) + "}"));
+  }
+  for (const char* reference :
+       {R"({"keyring": "x"})", R"({"file": 5})", R"({"env": "A B"})", R"({"command": []})",
+        R"({"command": [5]})", R"({"command": "x"})", R"({"ask": "other"})", "{}", "[]", "5"}) {
+    CHECK(refused(reference));
+    CHECK(refused("{\"$secret\": " + std::string(reference) + "}"));
+  }
+}
+
+TEST_CASE("an inputs file that is no object, or nested without an end, is refused") {
+  const auto refused = [](const std::string& text) {
+    try {
+      lang::parse_inputs(text, "in.json");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(refused("[1]") == "cannot read the inputs: in.json: it is not a JSON object");
+  CHECK(refused("{\"a\":" + std::string(100, '[') + std::string(100, ']') + "}").empty());
+  const std::size_t deep = 3'000'000;
+  CHECK(refused("{\"a\":" + std::string(deep, '[') + std::string(deep, ']') + "}") ==
+        "cannot read the inputs: in.json: it is not a JSON object");
 }
 
 TEST_CASE("a secret is a reference: a literal is refused, and never repeated") {
