@@ -20,6 +20,22 @@ bool goes_on_name(char c) {
   return begins_name(c) || std::isdigit(static_cast<unsigned char>(c));
 }
 
+bool is_quote(char c) {
+  return c == '"' || c == '\'';
+}
+
+// Adds what stands in the quotes that open at `at`, which is moved behind them; false: they do not close.
+bool take_quoted(const std::string& text, std::size_t& at, std::string& value) {
+  const char quote = text[at];
+  for (++at; at < text.size() && text[at] != quote; ++at) {
+    if (quote == '"' && text[at] == '\\' && at + 1 < text.size() &&
+        std::string_view("\"\\$`").find(text[at + 1]) != std::string_view::npos)
+      ++at;
+    value += text[at];
+  }
+  return at++ < text.size();
+}
+
 }  // namespace
 
 EnvFile::EnvFile(std::string text, const std::string& where) : text_(std::move(text)) {
@@ -51,29 +67,29 @@ void EnvFile::parse(const std::string& where) {
     found.name = text_.substr(name_start, at - name_start);
     found.begin = ++at;
     const char quote = at < size ? text_[at] : '\n';
-    if (quote == '"' || quote == '\'') {
-      for (++at; at < size && text_[at] != quote; ++at) {
-        if (quote == '"' && text_[at] == '\\' && at + 1 < size &&
-            std::string_view("\"\\$`").find(text_[at + 1]) != std::string_view::npos)
-          ++at;
-        found.value += text_[at];
+    const bool quoted = is_quote(quote);
+    if (quoted) {
+      // What follows a quote without a blank belongs to the value, too.
+      while (at < size && text_[at] != '\n' && !is_blank(text_[at])) {
+        if (!is_quote(text_[at])) {
+          found.value += text_[at++];
+        } else if (!take_quoted(text_, at, found.value)) {
+          throw Error(
+              ErrorKind::refused, "cannot read the env file", where,
+              "line " +
+                  std::to_string(
+                      1 + std::count(text_.begin(), text_.begin() + static_cast<long>(line_start), '\n')) +
+                  ": the quote of " + found.name + " is not closed",
+              "close it, or take it away");
+        }
       }
-      if (at >= size)
-        throw Error(ErrorKind::refused, "cannot read the env file", where,
-                    "line " +
-                        std::to_string(1 + std::count(text_.begin(),
-                                                      text_.begin() + static_cast<long>(line_start), '\n')) +
-                        ": the quote of " + found.name + " is not closed",
-                    "close it, or take it away");
-      found.end = ++at;
       line_end = std::min(text_.find('\n', at), size);
-    } else {
-      std::size_t end = at;
-      while (end < line_end && !(text_[end] == '#' && end > at && is_blank(text_[end - 1]))) ++end;
-      while (end > at && is_blank(text_[end - 1])) --end;
-      found.end = end;
-      found.value = text_.substr(at, end - at);
     }
+    std::size_t end = at;
+    while (end < line_end && !(text_[end] == '#' && end > at && is_blank(text_[end - 1]))) ++end;
+    while (end > at && is_blank(text_[end - 1])) --end;
+    found.end = end;  // with what else stands behind a quoted value: it must not become part of a bare one
+    if (!quoted) found.value = text_.substr(at, end - at);
     assignments_.push_back(std::move(found));
     at = line_end + 1;
   }

@@ -3,7 +3,7 @@
 //   # a comment, and empty lines, stay as they are
 //   NAME=bare value          to the end of the line, less blanks at its end and a comment after a blank
 //   NAME='as it stands'      may go over several lines
-//   NAME="with \" \\ \$ \` escaped"   likewise
+//   NAME="with \" \\ \$ \` escaped"   likewise; 'one'"two"three is one value
 //   export NAME=value
 //
 // A line that is none of these stays as it is and has no name. Of a name that stands twice the last counts.

@@ -29,6 +29,8 @@ TEST_CASE("an env file's values are read as systemd and shells read them") {
   CHECK(value_of("A='a # \"b\\' # note\n") == "a # \"b\\");
   CHECK(value_of("A=\"a \\\" \\\\ \\$x \\n\"\n") == "a \" \\ $x \\n");
   CHECK(value_of("A=\"two\nlines\"\nB=1\n") == "two\nlines");
+  CHECK(value_of("A='one'\"two\"three#4'\n5' 6\n") == "onetwothree#4\n5");
+  CHECK(value_of("A=\"one\" two # three\n") == "one");
   CHECK(value_of("# A=1\nA =2\n=3\n1A=4\n") == "(none)");
   CHECK(value_of("A=1\nA=2\n") == "2");
   CHECK(EnvFile("A=1\n# x\n\nB=2\nA=3\n", "env").names() == std::vector<std::string>{"A", "B"});
@@ -50,6 +52,14 @@ TEST_CASE("a value is taken over as it is written, every other byte stays") {
   CHECK(taken("KEY=\"a\nb\"\nB=1\n", "OTHER") == "KEY=\"a\nb\"\nB=1\nOTHER=\"two\"\n");
   CHECK(taken("B=1", "KEY") == "B=1\nKEY='s e c'\n");
   CHECK(taken("", "KEY") == "KEY='s e c'\n");
+  // Nothing that stood behind the old value becomes part of the new one.
+  const EnvFile bare("KEY=new\n", "bare");
+  for (const char* old :
+       {"KEY=\"old\"x\n", "KEY='old' x # why\n", "KEY=\"x\\\"\\\\\"\\$y'z'\n", "KEY='a''b'"}) {
+    EnvFile there(old, "env");
+    there.take(bare, "KEY");
+    CHECK(there.value("KEY") == "new");
+  }
   EnvFile file("A=1\n", "env");
   CHECK(told_error([&] { file.take(keys, "NONE"); }) ==
         "refused: cannot take a variable: NONE: the other file does not have it");
