@@ -13,13 +13,13 @@
 #include "runner/sys/files.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/dump_contents.h"
 
 namespace relight::postgres {
 namespace {
 
 constexpr std::size_t largest_schema = 1u << 30;
 constexpr const char* what_failed = "cannot read the dump";
-constexpr const char* other_copy = "the dump is cut off or damaged: use another copy of it";
 
 std::string head_of(const std::string& path) {
   const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -48,55 +48,10 @@ std::string restore_output(const std::string& program, std::vector<std::string> 
   return result.out;
 }
 
-// pg_restore reads a tar that is cut off for ever (seen with 15.20), so its members are counted first, by
-// their headers: a name of 100 bytes, the size in octal digits at 124; two blocks of zeros end it.
-void check_tar(const std::string& path) {
-  constexpr std::size_t block = 512, size_at = 124, size_length = 12;
-  const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) throw system_error(errno, what_failed, path);
-  std::string last = "its first member";
-  for (off_t at = 0;;) {
-    char header[block];
-    const ssize_t got = pread(file.get(), header, block, at);
-    if (got < 0) throw system_error(errno, what_failed, path);
-    if (got < static_cast<ssize_t>(block))
-      throw Error(ErrorKind::refused, what_failed, path, "it ends within " + last, other_copy);
-    if (header[0] == '\0') return;
-    std::uint64_t size = 0;
-    for (std::size_t i = size_at; i < size_at + size_length && header[i] >= '0' && header[i] <= '7'; ++i)
-      size = size * 8 + static_cast<std::uint64_t>(header[i] - '0');
-    if ((static_cast<unsigned char>(header[size_at]) & 0x80) != 0)  // larger than 8 GiB: big-endian bytes
-      for (std::size_t i = size_at + 1; i < size_at + size_length; ++i)
-        size = size * 256 + static_cast<unsigned char>(header[i]);
-    last = std::string(header, strnlen(header, 100));
-    at += static_cast<off_t>(block + (size + block - 1) / block * block);
-  }
-}
-
-// "215; 1259 16386 TABLE DATA public notes ember": is it an entry of that kind?
-bool is_entry(const std::string& line, std::string_view kind) {
-  std::size_t at = line.find("; ");
-  for (int words = 0; words < 2 && at != std::string::npos; ++words)
-    at = line.find(' ', at + (words == 0 ? 2 : 1));
-  return at != std::string::npos && std::string_view(line).substr(at + 1).starts_with(kind);
-}
-
-bool holds_data(const std::string& line) {
-  return is_entry(line, "TABLE DATA ") || is_entry(line, "BLOBS ") || is_entry(line, "BLOB DATA ");
-}
-
-bool is_of_database(const std::string& line) {
-  for (const char* kind : {"DATABASE - ", "DATABASE PROPERTIES - ", "ACL - DATABASE ", "COMMENT - DATABASE ",
-                           "SECURITY LABEL - DATABASE "})
-    if (is_entry(line, kind)) return true;
-  return false;
-}
-
 // The files of a directory dump that its table of contents names.
-void look_for_files(const std::string& path, const std::vector<std::string>& data) {
-  for (const std::string& line : data) {
-    if (!is_entry(line, "TABLE DATA ")) continue;
-    const std::string file = path + "/" + line.substr(0, line.find(';')) + ".dat";
+void look_for_files(const std::string& path, const DumpList& list) {
+  for (const std::string& number : list.tables) {
+    const std::string file = path + "/" + number + ".dat";
     bool there = false;
     for (const char* suffix : {"", ".gz", ".lz4", ".zst"}) there = there || sys::exists(file + suffix);
     if (!there) throw Error(ErrorKind::refused, what_failed, file, "the file is missing", other_copy);
@@ -106,28 +61,19 @@ void look_for_files(const std::string& path, const std::vector<std::string>& dat
 DumpLook look_at_archive(const std::string& path, const std::string& program, bool full, Call& call) {
   DumpLook look;
   const sys::TempFolder temp;
-  const std::string list = temp.path() + "/list";
-  std::vector<std::string> data;
-  std::string of_database;
-  constexpr std::string_view made = ";     Archive created at ", made_too = "; Archive created at ";
-  for (const std::string& line :
-       sys::split(restore_output(program, {"--list", "--create"}, path, call), '\n')) {
-    if (line.starts_with(made)) look.made_at = line.substr(made.size());
-    if (line.starts_with(made_too)) look.made_at = line.substr(made_too.size());
-    if (line.starts_with(";")) continue;
-    if (holds_data(line)) data.push_back(line);
-    if (is_of_database(line)) of_database += line + "\n";
-  }
-  look.data = data.size();
+  const std::string file = temp.path() + "/list";
+  const DumpList list = parse_dump_list(restore_output(program, {"--list", "--create"}, path, call));
+  look.made_at = list.made_at;
+  look.data = list.data.size();
 
   PlainDump schema;
   std::string text = restore_output(program, {"--schema-only", "--file=-"}, path, call);
   for (const std::string& line : sys::split(text, '\n')) schema.line(line);
   look.content = schema.content();
 
-  if (!of_database.empty()) {
-    sys::write_file(list, of_database, 0600);
-    text = restore_output(program, {"--create", "--use-list=" + list, "--file=-"}, path, call);
+  if (!list.of_database.empty()) {
+    sys::write_file(file, list.of_database, 0600);
+    text = restore_output(program, {"--create", "--use-list=" + file, "--file=-"}, path, call);
     SqlLexer lexer;
     lexer.on_statement = [&](const SqlTokens& tokens, std::uint64_t) {
       if (std::any_of(tokens.begin(), tokens.end(), [](const SqlToken& t) { return t.is("database"); }))
@@ -139,13 +85,13 @@ DumpLook look_at_archive(const std::string& path, const std::string& program, bo
     for (const std::string& line : sys::split(text, '\n')) lexer.line(line);
   }
 
-  if (sys::is_folder(path)) look_for_files(path, data);
+  if (sys::is_folder(path)) look_for_files(path, list);
   if (full) {
     restore_output(program, {"--file=/dev/null"}, path, call);
-  } else if (!data.empty() && !sys::is_folder(path)) {
+  } else if (!list.data.empty() && !sys::is_folder(path)) {
     // The data stand in the file in this order: where the last can be read, the file is not cut off.
-    sys::write_file(list, data.back() + "\n", 0600);
-    restore_output(program, {"--use-list=" + list, "--file=/dev/null"}, path, call);
+    sys::write_file(file, list.data.back() + "\n", 0600);
+    restore_output(program, {"--use-list=" + file, "--file=/dev/null"}, path, call);
   }
   return look;
 }
@@ -216,7 +162,7 @@ DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bo
     });
     look.made_at = look.content.started;
   } else {
-    if (format == DumpFormat::tar) check_tar(path);
+    if (format == DumpFormat::tar) check_dump_tar(path);
     look = look_at_archive(path, pg_restore, full, call);
   }
   look.format = format;

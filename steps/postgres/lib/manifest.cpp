@@ -49,6 +49,7 @@ void read_ranges(const Json& ranges, Manifest& manifest, const std::string& on) 
     const auto start = parse_lsn(range.at("Start-LSN").get<std::string>());
     const auto end = parse_lsn(range.at("End-LSN").get<std::string>());
     if (!start || !end) throw wrong(on, "a WAL position cannot be read");
+    if (*end < *start) throw wrong(on, "its WAL ends before it begins");
     if (first || *start < manifest.start) {
       manifest.start = *start;
       manifest.timeline = range.at("Timeline").get<Timeline>();

@@ -56,6 +56,9 @@ TEST_CASE("a manifest is read, and checks itself") {
   CHECK(error_of(flipped) == "cannot read the backup's manifest: m: its own checksum does not match");
   CHECK(error_of(body) == "cannot read the backup's manifest: m: it is cut short");
   CHECK(error_of("") == "cannot read the backup's manifest: m: it is cut short");
+  std::string back = body;
+  back.replace(back.find("0/4000100"), 9, "0/2FFFFFF");
+  CHECK(error_of(signed_text(back)) == "cannot read the backup's manifest: m: its WAL ends before it begins");
   std::string later = body;
   later.replace(later.find("Version\": 1"), 11, "Version\": 9");
   CHECK(error_of(signed_text(later)) ==
