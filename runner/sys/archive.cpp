@@ -173,8 +173,9 @@ bool ArchiveReader::next(ArchiveEntry& entry) {
   entry.mode = archive_entry_perm(one) & 07777;
   entry.owner = {static_cast<uid_t>(archive_entry_uid(one)), static_cast<gid_t>(archive_entry_gid(one))};
   const std::int64_t seconds = archive_entry_mtime(one);
-  if (__builtin_mul_overflow(seconds, std::int64_t{1000000000}, &entry.mtime_ns)) entry.mtime_ns = 0;
-  entry.mtime_ns += archive_entry_mtime_nsec(one);
+  if (__builtin_mul_overflow(seconds, std::int64_t{1000000000}, &entry.mtime_ns) ||
+      __builtin_add_overflow(entry.mtime_ns, archive_entry_mtime_nsec(one), &entry.mtime_ns))
+    entry.mtime_ns = 0;
   s.size = entry.size;
   s.position = 0;
   s.left = {0, {}};

@@ -179,6 +179,14 @@ TEST_CASE("the text of a broken archive names the archive, the entry and the cau
   CHECK(error_of([&] { list(folder.path() + "/none"); }).why == "No such file or directory");
 }
 
+TEST_CASE("a time beyond what a file can have is none") {
+  ArchiveReader reader(RELIGHT_SOURCE_DIR "/tests/fuzz/corpus/archive/late.tar");
+  ArchiveEntry entry;
+  REQUIRE(reader.next(entry));
+  CHECK(entry.path == "f");
+  CHECK(entry.mtime_ns == 0);
+}
+
 TEST_CASE("gzip in several members, read a byte or many at a time") {
   TempFolder folder;
   const std::string path = folder.path() + "/a.gz", first = noise(70000), second = std::string(300000, 'b');
