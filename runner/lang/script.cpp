@@ -24,7 +24,7 @@ std::map<std::string, Json> outputs_in(const Params& params) {
 class Function {
  public:
   Function(const Params& params, Call& call, const std::string& field)
-      : params_(params), outputs_(outputs_in(params)), step_(call.step()), call_(call), field_(field) {
+      : outputs_(outputs_in(params)), step_(call.step()), call_(call), field_(field) {
     Evaluation& evaluation = frozen_.evaluation();
     evaluation.builder().set_outputs(outputs_);
     // Its own time is the step's: `timeout` ends it, as it ends a program.
@@ -77,7 +77,6 @@ class Function {
   lua_State* lua() { return frozen_.evaluation().state().lua(); }
 
   FrozenEvaluation frozen_;
-  const Params& params_;
   std::map<std::string, Json> outputs_;
   std::string step_;
   Call& call_;
