@@ -19,15 +19,16 @@ Fingerprint fingerprint_of(const Json& json) {
   Fingerprint fingerprint;
   if (json.at("algorithm") != "pbkdf2-sha256") throw std::runtime_error("its algorithm is not pbkdf2-sha256");
   fingerprint.encoding = json.value("encoding", "auto");
-  fingerprint.iterations = json.at("iterations").get<int>();
+  const Json& iterations = json.at("iterations");
+  if (!iterations.is_number_unsigned() || iterations < 1 || iterations > most_iterations)
+    throw std::runtime_error("its count of iterations is out of bounds");
+  fingerprint.iterations = iterations.get<int>();
   fingerprint.hash = json.at("hash").get<std::string>();
   std::string bytes;
   if (!sys::from_hex(fingerprint.hash, bytes) || bytes.size() != hash_bytes)
     throw std::runtime_error("its hash is not 64 hex digits");
   if (!sys::from_hex(json.at("salt").get<std::string>(), fingerprint.salt) || fingerprint.salt.empty())
     throw std::runtime_error("its salt is not hex");
-  if (fingerprint.iterations < 1 || fingerprint.iterations > most_iterations)
-    throw std::runtime_error("its count of iterations is out of bounds");
   return fingerprint;
 }
 

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
@@ -42,6 +43,15 @@ void check_itself(const std::string& text, const std::string& on) {
     throw wrong(on, "its own checksum does not match");
 }
 
+// A whole number that fits: what the JSON class makes of any other is not defined.
+template <class Number>
+Number count_of(const Json& value, const std::string& on) {
+  if (!value.is_number()) throw wrong(on, "a number is missing");
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > std::numeric_limits<Number>::max())
+    throw wrong(on, "the number " + value.dump() + " cannot be");
+  return value.get<Number>();
+}
+
 void read_ranges(const Json& ranges, Manifest& manifest, const std::string& on) {
   if (ranges.empty()) throw wrong(on, "it names no WAL");
   bool first = true;
@@ -52,7 +62,7 @@ void read_ranges(const Json& ranges, Manifest& manifest, const std::string& on) 
     if (*end < *start) throw wrong(on, "its WAL ends before it begins");
     if (first || *start < manifest.start) {
       manifest.start = *start;
-      manifest.timeline = range.at("Timeline").get<Timeline>();
+      manifest.timeline = count_of<Timeline>(range.at("Timeline"), on);
     }
     manifest.end = first ? *end : std::max(manifest.end, *end);
     first = false;
@@ -66,11 +76,11 @@ Manifest parse_manifest(const std::string& text, const std::string& on) {
   Manifest manifest;
   try {
     const Json json = Json::parse(text);
-    const int version = json.at("PostgreSQL-Backup-Manifest-Version").get<int>();
+    const auto version = count_of<std::uint32_t>(json.at("PostgreSQL-Backup-Manifest-Version"), on);
     if (version != 1 && version != 2)
       throw wrong(on, "its format " + std::to_string(version) + " is not known here");
     if (const auto id = json.find("System-Identifier"); id != json.end())
-      manifest.system_identifier = std::to_string(id->get<std::uint64_t>());
+      manifest.system_identifier = std::to_string(count_of<std::uint64_t>(*id, on));
     for (const Json& entry : json.at("Files")) {
       std::string path;
       if (const auto encoded = entry.find("Encoded-Path"); encoded != entry.end()) {
@@ -79,7 +89,7 @@ Manifest parse_manifest(const std::string& text, const std::string& on) {
         path = entry.at("Path").get<std::string>();
       }
       ManifestFile file;
-      file.size = entry.at("Size").get<std::uint64_t>();
+      file.size = count_of<std::uint64_t>(entry.at("Size"), on);
       file.modified = entry.value("Last-Modified", "");
       file.algorithm = entry.value("Checksum-Algorithm", "");
       file.checksum = entry.value("Checksum", "");

@@ -59,6 +59,8 @@ TEST_CASE("a fingerprint is compared over the decoded bytes") {
   CHECK(fault("hash", "12") == begin + "its hash is not 64 hex digits");
   CHECK(fault("salt", "") == begin + "its salt is not hex");
   CHECK(fault("iterations", 2000000000) == begin + "its count of iterations is out of bounds");
+  CHECK(fault("iterations", 4294967297) == begin + "its count of iterations is out of bounds");
+  CHECK(fault("iterations", 1e30) == begin + "its count of iterations is out of bounds");
   CHECK(fault("iterations", 0) == begin + "its count of iterations is out of bounds");
   sys::write_file(file, R"({"format": "recovery-set/9"})", 0600);
   CHECK(told_error([&] { read_fingerprints(file); }) ==

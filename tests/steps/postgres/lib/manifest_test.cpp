@@ -59,6 +59,15 @@ TEST_CASE("a manifest is read, and checks itself") {
   std::string back = body;
   back.replace(back.find("0/4000100"), 9, "0/2FFFFFF");
   CHECK(error_of(signed_text(back)) == "cannot read the backup's manifest: m: its WAL ends before it begins");
+  for (const char* number : {"-1", "1e+30", "1.5", "4294967297"}) {
+    std::string odd = body;
+    odd.replace(odd.find("Timeline\": 1") + 11, 1, number);
+    CHECK(error_of(signed_text(odd)) ==
+          "cannot read the backup's manifest: m: the number " + std::string(number) + " cannot be");
+  }
+  std::string no_number = body;
+  no_number.replace(no_number.find("\"Size\": 9"), 9, "\"Size\": \"9\"");
+  CHECK(error_of(signed_text(no_number)) == "cannot read the backup's manifest: m: a number is missing");
   std::string later = body;
   later.replace(later.find("Version\": 1"), 11, "Version\": 9");
   CHECK(error_of(signed_text(later)) ==
