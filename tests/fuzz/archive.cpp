@@ -9,9 +9,9 @@
 namespace relight {
 namespace {
 
-// A folder with what must stay as it is, and the target beside it; in memory, where syncs cost nothing.
+// A folder with what must stay as it is, and the target beside it.
 struct Place {
-  sys::TempFolder temp{sys::is_folder("/dev/shm") ? "/dev/shm" : ""};
+  sys::TempFolder temp;
   std::string target = temp.path() + "/target", beside = temp.path() + "/beside", before;
 
   Place() {
