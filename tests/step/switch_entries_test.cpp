@@ -123,7 +123,7 @@ TEST_CASE("what is kept within a mount point is freed, and no marker stays") {
     Switch(call, place.target).discard();
   };
   for (; killed_at_pass(pass, discard); ++pass) CHECK(sys::tree_digest(place.target) == after);
-  CHECK(pass == 3);
+  CHECK(pass > 2);
   CHECK(sys::tree_digest(place.target) == after);
   CHECK(sys::names_in(place.target) == std::vector<std::string>{".hidden", "file", "only new", "sub"});
   CHECK(sys::marker(place.target) == std::nullopt);
@@ -168,11 +168,19 @@ TEST_CASE("killed at any point of it, the next attempt ends in the same state, a
 }
 
 TEST_CASE("killed again and again, each time one move later, it still gets there") {
-  const Place place;
-  for (int kills = 0; killed_at_pass(4, [&] { place.apply(); }); ++kills) REQUIRE(kills < 50);
-  place.is_new();
-  for (int kills = 0; killed_at_pass(3, [&] { place.undo(); }); ++kills) REQUIRE(kills < 50);
-  place.is_as_it_was();
+  const auto again_and_again = [](const std::string& moved, const std::function<void()>& act) {
+    int kills = 0;
+    for (; killed_at(moved, act); ++kills) REQUIRE(kills < 50);
+    CHECK(kills > 2);
+  };
+  for (const auto& [there, back] :
+       {std::pair{"switch:entry_aside", "switch:entry_out"}, {"switch:entry_in", "switch:entry_back"}}) {
+    const Place place;
+    again_and_again(there, [&] { place.apply(); });
+    place.is_new();
+    again_and_again(back, [&] { place.undo(); });
+    place.is_as_it_was();
+  }
 }
 
 TEST_CASE("one run after another in one mount point, and taken back in the other order") {
