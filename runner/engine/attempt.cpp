@@ -97,7 +97,8 @@ void spawn_program(Attempt& attempt, sys::Keeper& keeper, const Child& child, co
 
 void spawn_worker(Attempt& attempt, sys::Keeper& keeper, const Json& request, const std::string& tag) {
   ChannelPair pair = make_channel();
-  Pipe out = make_pipe();
+  Pipe out;
+  if (attempt.log) out = make_pipe();
   sys::Spawn spawn;
   spawn.socket = pair.theirs.get();
   spawn.output_fd = out.write.get();

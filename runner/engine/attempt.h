@@ -44,7 +44,7 @@ struct Attempt {
 // Starts a program for the attempt: pipes for its output, its stdin text, the whole environment.
 void spawn_program(Attempt& attempt, sys::Keeper& keeper, const Child& child, const std::string& as,
                    const std::string& tag);
-// Starts a worker and sends it the request.
+// Starts a worker and sends it the request. Without a log to put it in, what it prints is thrown away.
 void spawn_worker(Attempt& attempt, sys::Keeper& keeper, const Json& request, const std::string& tag);
 
 }  // namespace relight

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <stdexcept>
 #include <thread>
 
@@ -22,6 +23,11 @@ class Look : public Step {
     if (does == "is refused") throw Error(ErrorKind::refused, "cannot look", call.step(), "it is not there");
     if (does == "hangs")
       for (;;) pause();
+    if (does == "prints") {
+      const std::string line(1023, 'x');
+      for (int i = 0; i < 1024; ++i) std::puts(line.c_str());
+      std::fflush(stdout);
+    }
     if (does == "takes long") std::this_thread::sleep_for(std::chrono::milliseconds(400));
     static int asked = 0;
     Preview preview;
@@ -100,6 +106,11 @@ TEST_CASE("a preview that does not end is named, and all others are made") {
   options.patience = std::chrono::seconds(2);
   CHECK(told_of(plan, preview_plan(plan, options)) ==
         Told{{20, "the preview could not be made: it did not end in 2.0s"}});
+}
+
+TEST_CASE("what previews print holds none of them up") {
+  const Plan plan = plan_of(10, {{4, "prints"}, {7, "prints"}});
+  CHECK(told_of(plan, preview_plan(plan, {})).empty());
 }
 
 TEST_CASE("patience is with each preview, not with all that travel in one message") {
