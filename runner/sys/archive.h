@@ -59,21 +59,31 @@ struct UnpackOptions {
   std::function<void(std::uint64_t files, std::uint64_t bytes)> progress;
   std::function<bool()> stop;  // true: throws a transient Error, "told to stop"
   bool keep_owners = true;     // as root: the archive's numeric owners, else ours
+  // Not empty: what is done is recorded in the folder, and one that holds the record of an unpacking of the
+  // same source under the same words is gone on with: its whole files are told with their hash and neither
+  // read nor written again, a half one is written where it differs. Not together with `block`.
+  std::string resume_as = "";
 };
 
 struct Unpacked {
   std::uint64_t files = 0, folders = 0, links = 0, bytes = 0;
 };
 
-// Unpacks into a folder that is there and empty. Decoding, hashing and writing run side by side, and have
-// ended when this returns or throws. No link is followed below the folder; a path that occurs twice ends as
-// its last entry; modes and times of folders are set last; devices, fifos and sockets are a refused Error.
-// Set-uid and set-gid bits are kept only with the owner. DURABLE on return (one syncfs). After an Error the
-// folder holds a part.
+// Unpacks into a folder that is there and empty, but for `resume_as`. Decoding, hashing and writing run side
+// by side, and have ended when this returns or throws. No link is followed below the folder; a path that
+// occurs twice ends as its last entry; modes and times of folders are set last; devices, fifos and sockets
+// are a refused Error. Set-uid and set-gid bits are kept only with the owner. DURABLE on return (one syncfs).
+// After an Error the folder holds a part.
+//
+// With `resume_as` the record stays in the folder until forget_unpacking().
 Unpacked unpack(const std::string& archive, const std::string& folder, const UnpackOptions& options);
 
 // The same for a tree: copied entry by entry with the same callbacks. Holes and hard links stay.
 Unpacked copy_checked(const std::string& from, const std::string& folder, const UnpackOptions& options);
+
+// True when `folder` holds what unpack or copy_checked would go on with.
+bool unpacking_begun(const std::string& from, const std::string& folder, const UnpackOptions& options);
+void forget_unpacking(const std::string& folder);  // DURABLE
 
 bool is_archive(const std::string& path);  // by its name: .tar .tar.gz .tgz .tar.zst .tar.lz4 .tar.xz .zip
 

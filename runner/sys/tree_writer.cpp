@@ -25,12 +25,17 @@ std::string name_within(const std::string& path) {
 
 }  // namespace
 
-TreeWriter::TreeWriter(std::string folder, bool keep_owners)
+TreeWriter::TreeWriter(std::string folder, bool keep_owners, bool goes_on,
+                       std::function<void(const std::string&)> replaces)
     : folder_(std::move(folder)),
       keep_owners_(keep_owners && ::geteuid() == 0),
+      goes_on_(goes_on),
+      replaces_(std::move(replaces)),
       root_(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+      behind_(folder_),
       file_{} {
-  if (!root_) throw system_error(errno, "cannot unpack into", folder_);
+  if (!root_ || (goes_on_ && ::fchmod(root_.get(), 0700) != 0))
+    throw system_error(errno, "cannot unpack into", folder_);
 }
 
 void TreeWriter::fail(const std::string& path, int error_number) const {
@@ -61,11 +66,11 @@ Fd TreeWriter::open_below(const std::string& path, bool make) {
   return at;
 }
 
-int TreeWriter::parent_of_entry(const std::string& path) {
+int TreeWriter::parent_of_entry(const std::string& path, bool make) {
   const std::string parent = parent_within(path);
   if (parent.empty()) return root_.get();
   if (!last_fd_ || parent != last_parent_) {
-    last_fd_ = open_below(parent, true);
+    last_fd_ = open_below(parent, make);
     last_parent_ = parent;
   }
   return last_fd_.get();
@@ -100,7 +105,7 @@ void TreeWriter::begin(const ArchiveEntry& entry) {
     folders_[""] = entry;
     return;
   }
-  const int parent = parent_of_entry(entry.path);
+  const int parent = parent_of_entry(entry.path, true);
   const std::string name = name_within(entry.path);
   if (entry.kind == 'd') {
     if (::mkdirat(parent, name.c_str(), 0700) != 0) {
@@ -108,6 +113,8 @@ void TreeWriter::begin(const ArchiveEntry& entry) {
       if (errno != EEXIST || ::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
         fail(entry.path, errno);
       if (!S_ISDIR(info.st_mode)) fail(entry.path, ENOTDIR);
+      // It may have its own mode already, which need not let anything in.
+      if (goes_on_ && ::fchmodat(parent, name.c_str(), 0700, 0) != 0) fail(entry.path, errno);
     }
     folders_[entry.path] = entry;
     return;
@@ -126,10 +133,14 @@ void TreeWriter::begin(const ArchiveEntry& entry) {
     return;
   }
   constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  there_ = 0;
   file_fd_ = Fd(::openat(parent, name.c_str(), flags, 0600));
   if (!file_fd_ && errno == EEXIST) {
-    make_way(parent, name, entry.path);
-    file_fd_ = Fd(::openat(parent, name.c_str(), flags, 0600));
+    if (replaces_) replaces_(entry.path);
+    if (!open_to_go_on(parent, name)) {
+      make_way(parent, name, entry.path);
+      file_fd_ = Fd(::openat(parent, name.c_str(), flags, 0600));
+    }
   }
   if (!file_fd_) fail(entry.path, errno);
   file_ = entry;
@@ -137,7 +148,50 @@ void TreeWriter::begin(const ArchiveEntry& entry) {
   written_ = 0;
 }
 
+// What an attempt before this one left of the file at hand: only a regular file that has no other name.
+bool TreeWriter::open_to_go_on(int parent, const std::string& name) {
+  if (!goes_on_) return false;
+  Fd fd(::openat(parent, name.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat info;
+  if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_nlink != 1) return false;
+  file_fd_ = std::move(fd);
+  there_ = static_cast<std::uint64_t>(info.st_size);
+  return true;
+}
+
+void TreeWriter::drop_from(std::uint64_t at) {
+  if (there_ <= at) return;
+  if (::ftruncate(file_fd_.get(), static_cast<off_t>(at)) != 0) fail(file_.path, errno);
+  there_ = at;
+}
+
+bool TreeWriter::has(const ArchiveEntry& entry) {
+  struct stat info;
+  try {
+    const int parent = parent_of_entry(entry.path, false);
+    const std::string name = name_within(entry.path);
+    if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode) ||
+        static_cast<std::uint64_t>(info.st_size) != entry.size ||
+        info.st_mtim.tv_sec * std::int64_t{1000000000} + info.st_mtim.tv_nsec != entry.mtime_ns)
+      return false;
+    settle(parent, name, entry);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 void TreeWriter::write(std::uint64_t at, std::string_view bytes) {
+  if (at > written_) drop_from(written_);  // a hole
+  if (at + bytes.size() <= there_) {
+    was_.resize(bytes.size());
+    const ssize_t got = ::pread(file_fd_.get(), was_.data(), was_.size(), static_cast<off_t>(at));
+    if (got == static_cast<ssize_t>(bytes.size()) && was_ == bytes) {
+      written_ = at + bytes.size();
+      return;
+    }
+  }
+  behind_.wrote(bytes.size());
   while (!bytes.empty()) {
     const ssize_t put = fails_at("sys:unpack")
                             ? -1
@@ -151,6 +205,7 @@ void TreeWriter::write(std::uint64_t at, std::string_view bytes) {
 }
 
 void TreeWriter::end() {
+  drop_from(written_);
   if (written_ < file_.size &&
       ::ftruncate(file_fd_.get(), static_cast<off_t>(file_.size)) != 0)  // ends with a hole
     fail(file_.path, errno);
@@ -159,6 +214,7 @@ void TreeWriter::end() {
 }
 
 void TreeWriter::finish() {
+  behind_.finish();
   for (auto one = folders_.rbegin(); one != folders_.rend(); ++one) {  // by path: children before parents
     const auto& [path, entry] = *one;
     if (path.empty()) {

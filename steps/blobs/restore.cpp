@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <mutex>
 
 #include "runner/step/access.h"
 #include "runner/step/parents.h"
@@ -243,12 +242,17 @@ class Restore : public Step {
 
     make_parents(call, move.target());
     failpoint("blobs.restore:begun");
-    move.drop_new();  // what an attempt left that did not get to its end
-    sys::make_folders(move.beside(), 0700);
+    sys::UnpackOptions options;
+    options.keep_owners = !user.has_value();
+    options.resume_as = "blobs.restore inside " + source.inside;
+    if (!sys::unpacking_begun(source.path, move.beside(), options)) {
+      move.drop_new();  // of another attempt, which was not about the same
+      sys::make_folders(move.beside(), 0700);
+    }
     failpoint("blobs.restore:unpacking");
 
     try {
-      Content content = unpack(source, move.beside(), user.has_value(), call);
+      Content content = unpack(source, move.beside(), options, call);
       if (!source.manifest.empty()) {
         const Differences differences = blobs::compare(manifest, content.files);
         if (differences.any())
@@ -265,22 +269,16 @@ class Restore : public Step {
     move.mark();
   }
 
-  static Content unpack(const Source& source, const std::string& folder, bool given_away, Call& call) {
+  static Content unpack(const Source& source, const std::string& folder, sys::UnpackOptions options,
+                        Call& call) {
     Content content;
     Hashes hashes;
-    std::mutex guard;  // the two callbacks may come from different threads
-    sys::UnpackOptions options;
-    options.each = [&](sys::ArchiveEntry& entry) {
-      const std::lock_guard lock(guard);
-      return content.add(source, entry);
-    };
+    options.each = [&](sys::ArchiveEntry& entry) { return content.add(source, entry); };
     options.hashed = [&](const sys::ArchiveEntry& entry, const std::string& hash) {
-      const std::lock_guard lock(guard);
       hashes[entry.path] = hash;
     };
     options.progress = [&](std::uint64_t, std::uint64_t bytes) { call.progress("unpack", bytes, 0); };
     options.stop = [&] { return call.stop_wanted(); };
-    options.keep_owners = !given_away;
     if (source.is_folder())
       sys::copy_checked(source.path, folder, options);
     else
@@ -291,7 +289,7 @@ class Restore : public Step {
   }
 
   // The owner of everything, and the owner and mode of the folder itself: as the backup says, else as the
-  // folder that is replaced.
+  // folder that is replaced. DURABLE
   static void finish_folders(const Content& content, const std::optional<sys::User>& user,
                              const Switch& move) {
     const std::string& folder = move.beside();
@@ -311,8 +309,11 @@ class Restore : public Step {
     else if (geteuid() == 0 && had_old)
       give(folder, old.st_uid, old.st_gid);
     const mode_t mode = content.top ? content.top->mode & 07777 : had_old ? old.st_mode & 07777 : 0755;
-    if (chmod(folder.c_str(), mode) != 0) throw system_error(errno, "cannot change the mode", folder);
     sys::sync_tree(folder);
+    // As late as can be: killed from here to the mark, it is unpacked afresh.
+    sys::forget_unpacking(folder);
+    if (chmod(folder.c_str(), mode) != 0) throw system_error(errno, "cannot change the mode", folder);
+    sys::sync_folder(folder);
   }
 };
 
@@ -328,7 +329,8 @@ const StepType blobs_restore = {
         "mount point the entries are switched one by one instead: stop what uses them in a step before. The "
         "manifest is what `sha256sum` writes, with paths below the folder: a file that is missing, too many "
         "or of another hash fails the step before anything is replaced. A symbolic link is refused. What is "
-        "written into the new folder after the step is lost by its undo.",
+        "written into the new folder after the step is lost by its undo. Killed, it goes on with the files "
+        "that it had not written.",
     .example =
         "blobs.restore \"blobs\" { from = \"/backup/blobs.tar.zst\", into = \"/var/lib/aihummer/blobs\" }",
     .fields =
