@@ -73,6 +73,15 @@ void absolute(const std::string& name, double target_ms, int rounds, const std::
              rounds, target_ms);
 }
 
+void count(const std::string& name, const std::string& unit, int target, int rounds,
+           const std::function<int()>& ours) {
+  std::vector<double> counts;
+  for (int i = 0; i < rounds; ++i) counts.push_back(ours());
+  const Spread spread = spread_of(counts);
+  fmt::print("{} {} {:.0f} ({:.0f}-{:.0f}) n={} target {}\n", name, unit, spread.median, spread.least,
+             spread.most, rounds, target);
+}
+
 std::string runbook_of(const std::string& folder, int count) {
   const std::string path = folder + "/thousand.lua";
   sys::write_file(

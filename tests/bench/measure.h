@@ -19,6 +19,10 @@ void compare(const std::string& name, double target, int rounds, const std::func
 // Prints "NAME ms MEDIAN (MIN-MAX) n=N target T".
 void absolute(const std::string& name, double target_ms, int rounds, const std::function<double()>& ours);
 
+// Prints "NAME UNIT MEDIAN (MIN-MAX) n=N target T" of what is counted.
+void count(const std::string& name, const std::string& unit, int target, int rounds,
+           const std::function<int()>& ours);
+
 // A runbook of `count` steps that run /bin/true one after the other, in `folder`; its path.
 std::string runbook_of(const std::string& folder, int count);
 
