@@ -2,13 +2,13 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <locale.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 
+#include "runner/sys/archive_locale.h"
 #include "runner/sys/decode.h"
 #include "runner/sys/error.h"
 #include "runner/sys/text.h"
@@ -17,26 +17,6 @@ namespace relight::sys {
 namespace {
 
 constexpr const char* kCannotRead = "cannot read the archive";
-
-// libarchive converts names to the thread's locale, and makes NFC of them on the way. Under "C" a tar's
-// names stay the bytes that they are; a zip's UTF-8 names exist only in a UTF-8 locale.
-class Locale {
- public:
-  explicit Locale(bool utf8) : before_(::uselocale(utf8 ? utf8_locale() : c_locale())) {}
-  ~Locale() { ::uselocale(before_); }
-  Locale(const Locale&) = delete;
-
- private:
-  static locale_t c_locale() {
-    static const locale_t locale = ::newlocale(LC_ALL_MASK, "C", nullptr);
-    return locale;
-  }
-  static locale_t utf8_locale() {
-    static const locale_t locale = ::newlocale(LC_ALL_MASK, "C.UTF-8", nullptr);
-    return locale == nullptr ? c_locale() : locale;
-  }
-  locale_t before_;
-};
 
 struct Free {
   void operator()(::archive* one) const { archive_read_free(one); }
@@ -117,7 +97,7 @@ ArchiveReader::ArchiveReader(const std::string& path) : state_(std::make_unique<
   s.path = path;
   s.zip = is_zip(path);
   s.reader.reset(archive_read_new());
-  const Locale locale(s.zip);
+  const ArchiveLocale locale(s.zip);
   if (s.zip) {
     archive_read_support_format_zip_seekable(s.reader.get());
     if (archive_read_open_filename(s.reader.get(), path.c_str(), 256u << 10) != ARCHIVE_OK)
@@ -135,7 +115,7 @@ ArchiveReader::~ArchiveReader() = default;
 
 bool ArchiveReader::next(ArchiveEntry& entry) {
   State& s = *state_;
-  const Locale locale(s.zip);
+  const ArchiveLocale locale(s.zip);
   struct archive_entry* one = nullptr;
   const int result = archive_read_next_header(s.reader.get(), &one);
   if (result == ARCHIVE_EOF) {
