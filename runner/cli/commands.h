@@ -31,6 +31,8 @@ int command_report(const Options& options, const Program& program);
 int command_rehearse(const Options& options, const Program& program);
 // keep.cpp
 int command_keep(const Options& options, const Program& program);
+// verify.cpp
+int command_verify(const Options& options, const Program& program);
 // reference.cpp
 int command_steps(const Options& options, const Program& program);
 

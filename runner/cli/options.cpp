@@ -102,6 +102,17 @@ void add_commands(CLI::App& app, Options& options) {
   keep->add_option("--drop", options.drop, "free what this run keeps")->type_name("RUN");
   keep->add_flag("--yes", options.yes, "answer relight's own questions with yes");
 
+  CLI::App* verify = app.add_subcommand("verify", "would this backup restore? Checks it without restoring");
+  verify->add_option("BACKUP", options.backup, "the folder of a recovery set")->required()->type_name("");
+  verify
+      ->add_option_function<std::string>(
+          "--depth", [&](const std::string& depth) { options.full = depth == "full"; },
+          "how closely to look (full)")
+      ->check(CLI::IsMember({"quick", "full"}).description(""))
+      ->type_name("quick|full");
+  verify->preparse_callback([&](std::size_t) { options.full = true; });
+  verify->add_flag("--json", options.json, "print JSON");
+
   CLI::App* steps = app.add_subcommand("steps", "the step types, or one of them in full");
   steps->add_option("TYPE", options.step, "a type, or a family")->type_name("");
 
@@ -113,7 +124,8 @@ void add_commands(CLI::App& app, Options& options) {
 const char* const footer =
     "Exit codes:\n"
     "    0  done\n"
-    "    1  a step failed: mend it and `relight resume`, or `relight rollback`\n"
+    "    1  a step failed: mend it and `relight resume`, or `relight rollback`;\n"
+    "       verify, rehearse: it would not restore, or not come back\n"
     "    2  nothing was started: usage, runbook, inputs, or something is missing\n"
     "    3  failed and rolled back\n"
     "    4  needs a person: a step in doubt, a damaged journal, a failed rollback\n"

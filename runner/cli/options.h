@@ -9,6 +9,7 @@ namespace relight {
 struct Options {
   std::string command;  // plan | run | resume | ...
   std::string runbook;
+  std::string backup;             // verify
   std::string run;                // RUN: an id, a unique start of one, or "" for the latest
   std::string step;               // STEP of log, TYPE of steps, COMMAND of help
   std::vector<std::string> sets;  // NAME=VALUE

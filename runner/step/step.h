@@ -106,6 +106,18 @@ class Step {
   virtual Json child_done(const Params&, int exit_code, const std::string& tail) const;
 };
 
+struct RecoverySet;  // recovery_set.h
+
+// What was found out of the parts of a recovery set.
+struct SetReport {
+  struct Part {
+    std::string name, found;  // "database dump", "31 tables, 12 MB, of 2026-11-21T10:26:00Z"
+  };
+  std::vector<Part> parts;
+  std::vector<Problem> problems;
+  std::vector<std::string> hints;
+};
+
 struct StepType {
   std::string name;     // "FAMILY.VERB"
   std::string doc;      // the first line stands alone in `relight steps`
@@ -118,6 +130,9 @@ struct StepType {
   Drill drill = Drill::refused;
   bool is_probe = false;  // decides the verdict of a run: RTO ends at the last probe passed
   std::unique_ptr<Step> (*make)() = nullptr;
+  // Looks at the parts of a recovery set that this type makes, where there are any; reads only. One type of
+  // a family speaks for a part.
+  void (*verify)(const RecoverySet& set, bool every_byte, Call& call, SetReport& report) = nullptr;
 };
 
 // Every type that was built in, made by the build from the files in steps/.

@@ -93,6 +93,17 @@ Hashes read_manifest(const std::string& path) {
   return parse_manifest(sys::read_file(path, largest_manifest), path);
 }
 
+std::string manifest_text(const Hashes& files) {
+  std::string text;
+  for (const auto& [path, hash] : files) {
+    std::string name;
+    for (const char c : path)
+      name += c == '\\' ? "\\\\" : c == '\n' ? "\\n" : c == '\r' ? "\\r" : std::string(1, c);
+    text += (name == path ? "" : "\\") + hash + "  " + name + "\n";
+  }
+  return text;
+}
+
 Differences compare(const Hashes& manifest, const Hashes& found) {
   Differences differences;
   auto listed = manifest.begin();

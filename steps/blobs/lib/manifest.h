@@ -14,6 +14,7 @@ using Hashes = std::map<std::string, std::string>;  // path, relative and withou
 // its folder or is there twice: a refused Error that names the line.
 Hashes parse_manifest(std::string_view text, const std::string& on);
 Hashes read_manifest(const std::string& path);
+std::string manifest_text(const Hashes& files);  // what parse_manifest reads
 
 struct Differences {
   std::vector<std::string> missing, extra, different;  // each sorted

@@ -34,6 +34,21 @@ Fingerprint fingerprint_of(const Json& json) {
 
 }  // namespace
 
+Json fingerprint_json(std::string_view key_text, const std::string& encoding, const std::string& name,
+                      const std::string& unique) {
+  constexpr int iterations = 600'000;
+  constexpr std::size_t salt_digits = 32;
+  const std::string bytes = key_bytes(key_text, encoding, std::nullopt, name);
+  const std::string salt_hex = sys::sha256_hex("salt\n" + unique + "\n" + name).substr(0, salt_digits);
+  std::string salt;
+  sys::from_hex(salt_hex, salt);
+  return {{"encoding", encoding},
+          {"algorithm", "pbkdf2-sha256"},
+          {"iterations", iterations},
+          {"salt", salt_hex},
+          {"hash", sys::to_hex(sys::pbkdf2_sha256(bytes, salt, iterations, hash_bytes))}};
+}
+
 std::map<std::string, Fingerprint> read_fingerprints(const std::string& file) {
   const std::string text = sys::read_file(file);
   std::map<std::string, Fingerprint> fingerprints;

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "runner/sys/json.h"
+
 namespace relight {
 
 struct Fingerprint {
@@ -14,6 +16,11 @@ struct Fingerprint {
   std::string salt;  // bytes
   std::string hash;  // hex, as recorded
 };
+
+// What a recovery set holds of a key, made by PBKDF2 with 600,000 iterations. `unique`: what no other
+// fingerprint was made with; its salt is a hash of it. A refused Error names the key where it is none.
+Json fingerprint_json(std::string_view key_text, const std::string& encoding, const std::string& name,
+                      const std::string& unique);
 
 // `fingerprints` of a backup.json, by the key's name. A refused Error names what is wrong in which file.
 std::map<std::string, Fingerprint> read_fingerprints(const std::string& file);

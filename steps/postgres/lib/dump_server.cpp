@@ -59,7 +59,7 @@ std::string shortened(const std::string& text, std::size_t limit) {
 }
 
 DumpServer::DumpServer(const Params& params, const Call& call)
-    : database_(params.text("database")),
+    : database_(params.text_or("database", "postgres")),
       administration_("postgres"),
       session_(shortened("relight/" + call.run() + "/" + call.step())) {
   for (const Word& word : words_of(params.text_or("server", ""))) {

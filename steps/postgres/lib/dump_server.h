@@ -13,8 +13,8 @@ namespace relight::postgres {
 
 class DumpServer {
  public:
-  // From the fields `server`, `password` and `database`. Throws a refused Error for a text that libpq cannot
-  // read and for a password that stands in it.
+  // From the fields `server`, `password` and, where the type has it, `database`. Throws a refused Error for a
+  // text that libpq cannot read and for a password that stands in it.
   DumpServer(const Params& params, const Call& call);
 
   const std::string& database() const { return database_; }

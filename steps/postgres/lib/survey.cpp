@@ -30,6 +30,10 @@ class Look {
     }
     return std::move(found_);
   }
+  Survey of_backup() {
+    if (look_at_base()) look_at_wal();
+    return std::move(found_);
+  }
 
  private:
   void problem(const Error& error) {
@@ -325,6 +329,10 @@ WalArchive open_archive(const Wish& wish, const BaseBackup& base, const std::str
 
 Survey survey(const Wish& wish, const SurveyOptions& options) {
   return Look(wish, options).whole();
+}
+
+Survey survey_backup(const Wish& wish, const SurveyOptions& options) {
+  return Look(wish, options).of_backup();
 }
 
 }  // namespace relight::postgres

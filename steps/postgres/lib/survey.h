@@ -65,6 +65,8 @@ struct SurveyOptions {
 };
 // Throws only for what says nothing about the recovery itself (a stop, what may pass by itself).
 Survey survey(const Wish& wish, const SurveyOptions& options);
+// Of the base backup and the WAL alone, wherever they may be recovered to: `base`, `wal` and `moment` count.
+Survey survey_backup(const Wish& wish, const SurveyOptions& options);
 
 // The archive as the apply uses it: the WAL folders, then what came with the base backup, unpacked into
 // `scratch` where that is an archive.

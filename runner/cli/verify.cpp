@@ -1,0 +1,85 @@
+// verify: would this recovery set restore? Reads only.
+#include <algorithm>
+#include <cstdio>
+
+#include "runner/cli/commands.h"
+#include "runner/cli/print.h"
+#include "runner/engine/engine.h"
+#include "runner/step/recovery_set.h"
+#include "runner/sys/error.h"
+#include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
+
+namespace relight {
+namespace {
+
+// A call of no run: it may look, and change nothing.
+class Look : public Call {
+ public:
+  explicit Look(bool full) : full_(full) {}
+  const std::string& run() const override { return name_; }
+  const std::string& step() const override { return name_; }
+  int attempt() const override { return 1; }
+  bool previewing() const override { return true; }
+  bool full_depth() const override { return full_; }
+  const Json& notes() const override { return notes_; }
+  void note(const std::string&, const Json&) override { refuse(); }
+  void progress(const std::string&, std::uint64_t, std::uint64_t) override {}
+  void log(const std::string&) override {}
+  bool stop_wanted() const override { return false; }
+  sys::ProcessId launch(const sys::Launch&) override { refuse(); }
+
+ private:
+  [[noreturn]] static void refuse() {
+    throw Error(ErrorKind::permanent, "a look may change nothing", "verify", "it tried to");
+  }
+  const std::string name_ = "verify";
+  const Json notes_ = Json::object();
+  const bool full_;
+};
+
+std::string text_of(const RecoverySet& set, const SetReport& report) {
+  std::string text = "recovery set of " + set.text("product") + " " + set.text("version") + ", sealed " +
+                     set.text("time") + "\n";
+  std::size_t width = 0;
+  for (const SetReport::Part& part : report.parts) width = std::max(width, part.name.size());
+  for (const SetReport::Part& part : report.parts)
+    text += "  " + part.name + std::string(width - part.name.size() + 2, ' ') +
+            wrapped(part.found, width + 4) + "\n";
+  for (const std::string& hint : report.hints) text += "  " + wrapped("note: " + hint, 4) + "\n";
+  for (const Problem& problem : report.problems) text += problem_text(problem, 2);
+  text += report.problems.empty()
+              ? "it would restore\n"
+              : "it would not restore: " + counted(report.problems.size(), "fault") + "\n";
+  return text;
+}
+
+Json json_of(const RecoverySet& set, const SetReport& report) {
+  Json parts = Json::array(), problems = Json::array();
+  for (const SetReport::Part& part : report.parts)
+    parts.push_back({{"part", part.name}, {"found", part.found}});
+  for (const Problem& one : report.problems)
+    problems.push_back({{"what", one.what}, {"on", one.on}, {"why", one.why}, {"hint", one.hint}});
+  return {{"set", set.folder},
+          {"product", set.text("product")},
+          {"version", set.text("version")},
+          {"time", set.text("time")},
+          {"parts", parts},
+          {"hints", report.hints},
+          {"problems", problems}};
+}
+
+}  // namespace
+
+int command_verify(const Options& options, const Program&) {
+  const RecoverySet set = read_set(sys::absolute(options.backup));
+  Look call(options.full);
+  const SetReport report = verify_set(set, options.full, call);
+  if (options.json)
+    std::printf("%s\n", json_of(set, report).dump().c_str());
+  else
+    std::fputs(text_of(set, report).c_str(), stdout);
+  return report.problems.empty() ? exit_done : exit_failed;
+}
+
+}  // namespace relight
