@@ -121,6 +121,11 @@ void Terminal::note(const std::string& text) {
   put(wrapped(text, 0));
 }
 
+void Terminal::trouble(const Error& error) {
+  if (has_live_line_) put("");
+  print_error(error);
+}
+
 bool Terminal::can_ask() const {
   return !quiet_ && at_terminal();
 }

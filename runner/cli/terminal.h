@@ -20,6 +20,7 @@ class Terminal : public Events {
   void step_skipped(const PlannedStep& step, const std::string& why) override;
   void retry_in(const PlannedStep& step, const Error& error, std::chrono::milliseconds wait) override;
   void note(const std::string& line) override;
+  void trouble(const Error& error) override;
   bool can_ask() const override;
   void ask(const std::string& name, const std::string& prompt) override;
 

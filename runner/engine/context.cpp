@@ -72,9 +72,15 @@ Json Context::redacted(const Json& value) const {
 int Context::end(const std::string& state, int exit, const Json& verdict, bool releases) {
   write({{"kind", "ended"}, {"state", state}, {"exit", exit}, {"verdict", verdict}});
   flush();
-  if (releases) {
+  if (!releases) return exit;
+  try {
     world.release(target_names, state == "rolled-back");
     world.seal();
+  } catch (const Error& error) {
+    // The run has ended, whatever becomes of this: a later command makes it up.
+    events.trouble(Error(error.kind, error.failed, error.on, error.why,
+                         "the run has ended all the same; once that is mended `relight resume " +
+                             world.run() + "` gives back what it still holds"));
   }
   return exit;
 }

@@ -57,6 +57,10 @@ struct Engine::State {
     }
   }
 
+  void need_room() const {
+    if (forward.no_room()) throw *forward.no_room();
+  }
+
   // ---- forward
   // -----------------------------------------------------------------------------------------------------
 
@@ -77,6 +81,7 @@ struct Engine::State {
     if (context.opened.is_new) measure_baseline();
     go_forward();
     context.flush();
+    need_room();
     if (interrupted()) return end_interrupted();
     if (forward.needs_answer()) return context.end("failed", exit_needs_person, nullptr, false);
     if (forward.wants_rollback()) {
@@ -132,6 +137,7 @@ struct Engine::State {
     forward.forget_failure();
     for (auto next = next_to_undo(); next && !interrupted(); next = next_to_undo()) {
       forward.start(*next, "undo");
+      need_room();
       finish_flight();
     }
     if (interrupted()) return end_interrupted();
@@ -171,6 +177,7 @@ struct Engine::State {
     for (const std::size_t i : both_probes()) {
       if (context.record_of(i).baseline != true || interrupted()) continue;
       forward.start(i, "apply");
+      need_room();
       finish_flight();
       if (context.record_of(i).state != StepRecord::State::done)
         failing.push_back(context.plan.steps[i].name);
@@ -210,6 +217,7 @@ int Engine::discard() {
   for (std::size_t i = 0; i < context.plan.steps.size(); ++i) {
     if (!context.record_of(i).kept) continue;
     state_->forward.start(i, "discard");
+    state_->need_room();
     state_->finish_flight();
   }
   const auto order = rollback_order(context.plan, context.record(), "");

@@ -20,6 +20,7 @@ class Events {
   virtual void step_skipped(const PlannedStep&, const std::string& /*why*/) {}
   virtual void retry_in(const PlannedStep&, const Error&, std::chrono::milliseconds) {}
   virtual void note(const std::string& /*line*/) {}  // "stopping at a safe point: ..."
+  virtual void trouble(const Error&) {}              // it changes nothing about how the run ended
   // Asks at the terminal; nothing: nobody sits there, or no answer.
   virtual bool can_ask() const { return false; }
   virtual void ask(const std::string& /*name*/, const std::string& /*prompt*/) {

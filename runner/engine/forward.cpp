@@ -34,9 +34,9 @@ void Forward::settled(std::size_t step) {
   if (scheduler_) scheduler_->settled(step);
 }
 
-// After a failure, a signal or a "no" no new step begins; what is in flight comes to its end.
+// After a failure, a signal, a "no" or on a full disk no new step begins; what is in flight comes to its end.
 bool Forward::may_go() const {
-  return !failed_ && !refused_ && flight_.signals_seen() == 0;
+  return !failed_ && !refused_ && !no_room_ && flight_.signals_seen() == 0;
 }
 
 void Forward::go() {
@@ -101,7 +101,14 @@ void Forward::start(std::size_t i, const std::string& op) {
                       "it needs an output of " + *missing.begin() + ", which is not done",
                       "mend that step and resume, or give it `defaults`"));
   }
-  context_.opened.journal->reserve(room_of_a_step);
+  try {
+    context_.opened.journal->reserve(room_of_a_step);
+  } catch (const Error& error) {
+    // What is in flight has its room: it comes to its end, and is recorded.
+    flight_.forget(i);
+    no_room_ = error;
+    return;
+  }
   context_.write({{"kind", "started"}, {"step", step.name}, {"attempt", number}, {"op", op}},
                  [this, i, number, op] {
                    if (!told_changed_) context_.world.changed();

@@ -24,7 +24,8 @@ class Forward {
   bool all_settled() const { return scheduler_ && scheduler_->all_settled(); }
   std::optional<Clock::time_point> next_retry() const;
 
-  // An op with effects: recorded as started, on disk, and only then begun.
+  // An op with effects: recorded as started, on disk, and only then begun; not at all when there is
+  // no_room().
   void start(std::size_t step, const std::string& op);
   // An op that only looks, or whose `started` stands already.
   void look(std::size_t step, const std::string& op);
@@ -36,6 +37,8 @@ class Forward {
   void answer();  // reads the line
 
   bool failed() const { return failed_; }
+  // Why no further step could begin: there is no room for its records.
+  const std::optional<Error>& no_room() const { return no_room_; }
   bool wants_rollback() const { return wants_rollback_; }
   bool needs_answer() const { return needs_answer_; }  // a step in doubt: only a person knows
   // Undone in vain: by an Error of kind `refused` where there is no way back at all.
@@ -62,6 +65,7 @@ class Forward {
   std::map<std::size_t, Clock::time_point> retry_at_;
   std::set<std::size_t> not_undone_;
   std::string asking_;
+  std::optional<Error> no_room_;
   bool failed_ = false, wants_rollback_ = false, needs_answer_ = false, refused_ = false;
   bool told_changed_ = false;
 };

@@ -70,7 +70,7 @@ class RealFile : public JournalFile {
       return;
     if (errno == EOPNOTSUPP && enough_is_free(bytes_ahead)) return;
     throw system_error(errno, "cannot reserve room for the journal", path_,
-                       "free space on the file system of " + path_);
+                       "free space on the file system of " + path_ + ", then `relight resume`");
   }
 
  private:

@@ -65,7 +65,7 @@ TEST_CASE("a full disk is told when room is asked for, and what was reserved can
   } catch (const Error& error) {
     CHECK(std::string(error.what()) ==
           "cannot reserve room for the journal: " + system.journal() + ": No space left on device");
-    CHECK(error.hint == "free space on the file system of " + system.journal());
+    CHECK(error.hint == "free space on the file system of " + system.journal() + ", then `relight resume`");
   }
   auto filler = open_journal_file(system.folder.path() + "/filler");
   CHECK_THROWS_AS(filler->append(std::string(300'000, 'x')), Error);

@@ -10,10 +10,10 @@
 
 namespace relight {
 
-Mounted::Mounted(std::string folder, Kind kind) : folder_(std::move(folder)) {
+Mounted::Mounted(std::string folder, Kind kind, const std::string& size) : folder_(std::move(folder)) {
   sys::make_folders(folder_);
   if (kind == Kind::tmpfs) {
-    REQUIRE(::mount("none", folder_.c_str(), "tmpfs", 0, "size=512m,mode=0755") == 0);
+    REQUIRE(::mount("none", folder_.c_str(), "tmpfs", 0, ("size=" + size + ",mode=0755").c_str()) == 0);
   } else {
     const std::string image = folder_ + ".ext4";
     sys::write_file(image, "", 0600);

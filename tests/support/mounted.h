@@ -8,7 +8,8 @@ class Mounted {
  public:
   enum class Kind { tmpfs, ext4 };  // ext4: in an image file beside the folder, so that it has a lost+found
 
-  explicit Mounted(std::string folder, Kind kind = Kind::tmpfs);  // the folder is made
+  // The folder is made. `size` is a tmpfs's, as mount takes it.
+  explicit Mounted(std::string folder, Kind kind = Kind::tmpfs, const std::string& size = "512m");
   ~Mounted();
   Mounted(const Mounted&) = delete;
   const std::string& path() const { return folder_; }
