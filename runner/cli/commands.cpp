@@ -53,7 +53,7 @@ int run_command(const Options& options, const Program& program) {
         return exit_failed;
     }
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "relight: %s\n  hint: this is a fault of relight: please report it\n", error.what());
+    print_error(unforeseen(error, "cannot go on", ""));
     return exit_failed;
   }
 }

@@ -26,7 +26,9 @@ lang::Given given_inputs(const Options& options) {
 }
 
 lang::Evaluated evaluated(const std::string& runbook, lang::Given given, const Program& program) {
-  lang::Evaluated result = lang::evaluate({runbook, std::move(given), program.step_types});
+  lang::Evaluated result = nothing_started("", [&] {
+    return lang::evaluate({runbook, std::move(given), program.step_types});
+  });
   for (const std::string& warning : result.warnings)
     std::fprintf(stderr, "note: %s\n", wrapped(warning, 6).c_str());
   return result;

@@ -4,6 +4,7 @@
 
 #include "runner/cli/commands.h"
 #include "runner/lang/evaluate.h"
+#include "runner/lang/fault.h"
 
 namespace relight {
 
@@ -12,9 +13,14 @@ template <class Work>
 auto nothing_started(const std::string& hint, const Work& work) {
   try {
     return work();
+  } catch (const lang::RunbookError&) {
+    throw;  // it names every fault
   } catch (const Error& error) {
     throw Error(ErrorKind::refused, error.failed, error.on, error.why,
                 error.hint.empty() ? hint : error.hint);
+  } catch (const std::exception& error) {
+    const Error told = unforeseen(error, "cannot begin", "");
+    throw Error(ErrorKind::refused, told.failed, told.on, told.why, told.hint);
   }
 }
 

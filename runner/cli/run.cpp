@@ -52,7 +52,7 @@ PlanPreview preview(const Plan& plan, const Options& options, bool check_secrets
   how.full = options.full;
   how.check_secrets = check_secrets;
   how.asked = asked;
-  return preview_plan(plan, how);
+  return nothing_started("", [&] { return preview_plan(plan, how); });
 }
 
 int go(const RunFolder& folder, const Plan& plan, const Options& options, const Program& program,

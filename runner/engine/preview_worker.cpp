@@ -145,9 +145,7 @@ int serve_previews(int socket, const Plan& plan, const PreviewOptions& options, 
   } catch (const Error& error) {
     channel.send({{"error", to_json(error)}});
   } catch (const std::exception& error) {
-    channel.send(
-        {{"error", to_json(Error(ErrorKind::permanent, "the step broke off", plan.steps[mark.step()].name,
-                                 error.what(), "this is a fault of relight: please report it"))}});
+    channel.send({{"error", to_json(unforeseen(error, "the step broke off", plan.steps[mark.step()].name))}});
   }
   return 0;
 }

@@ -201,9 +201,7 @@ int serve_worker(int socket, const std::vector<const StepType*>& types, const Wo
   } catch (const Error& error) {
     channel.send({{"error", to_json(error)}});
   } catch (const std::exception& error) {
-    channel.send(
-        {{"error", to_json(Error(ErrorKind::permanent, "the step broke off", request.value("step", ""),
-                                 error.what(), "this is a fault of relight: please report it"))}});
+    channel.send({{"error", to_json(unforeseen(error, "the step broke off", request.value("step", "")))}});
   }
   return 0;
 }

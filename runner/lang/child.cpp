@@ -21,6 +21,7 @@ namespace {
 constexpr char result_tag = 'R', faults_tag = 'F', error_tag = 'E', time_up_tag = 'T';
 constexpr std::size_t before_cbor = 1 + sizeof(std::uint64_t);
 constexpr std::size_t net_over_lua = 512u << 20;
+constexpr int out_of_memory = 71;  // the child's exit code
 
 void send(int fd, char tag, const Json& value) {
   std::vector<std::uint8_t> bytes(before_cbor);
@@ -36,7 +37,7 @@ void send(int fd, char tag, const Json& value) {
   }
 }
 
-[[noreturn]] void be_child(int fd, const Limits& limits, const std::function<Json()>& work) {
+[[noreturn]] void be_child_with_memory(int fd, const Limits& limits, const std::function<Json()>& work) {
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_DFL);
   signal(SIGPIPE, SIG_IGN);
   sigset_t none;
@@ -58,11 +59,20 @@ void send(int fd, char tag, const Json& value) {
     value = {name_of(error.kind), error.failed, error.on, error.why, error.hint};
   } catch (const std::exception& error) {
     tag = error_tag;
-    value = {"permanent", "cannot load the runbook", "", error.what(), ""};
+    const Error told = unforeseen(error, "cannot load the runbook", "");
+    value = {name_of(told.kind), told.failed, told.on, told.why, told.hint};
   }
   disarm_cpu_bound();
   send(fd, tag, value);
   _exit(0);  // the parent's buffers are the parent's to flush
+}
+
+[[noreturn]] void be_child(int fd, const Limits& limits, const std::function<Json()>& work) {
+  try {
+    be_child_with_memory(fd, limits, work);
+  } catch (const std::exception&) {  // not even for the telling
+    _exit(out_of_memory);
+  }
 }
 
 bool is_whole(const std::string& bytes) {
@@ -148,10 +158,12 @@ void Child::refuse(const std::string& bytes, int status) const {
   const std::string how = WIFSIGNALED(status)
                               ? std::string("it was ended by signal ") + std::to_string(WTERMSIG(status)) +
                                     " (" + strsignal(WTERMSIG(status)) + ")"
-                              : "it ended without an answer";
+                          : WEXITSTATUS(status) == out_of_memory ? "it ran out of memory"
+                                                                 : "it ended without an answer";
   throw Error(ErrorKind::permanent, "cannot load the runbook", runbook_,
               "the process that evaluates it broke off: " + how,
-              "does it build texts or tables without an end?");
+              "does it build texts or tables without an end? else give it more memory (ulimit -v, or the "
+              "limit of its unit or container)");
 }
 
 Json in_child(const Limits& limits, const std::string& runbook, const std::function<Json()>& work) {

@@ -2,6 +2,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
+#include <system_error>
 
 namespace relight {
 
@@ -32,6 +34,26 @@ ErrorKind error_kind_named(const std::string& name) {
   return ErrorKind::permanent;
 }
 
+namespace {
+
+constexpr const char* more_files = "allow more open files (ulimit -n, or LimitNOFILE of its unit)";
+constexpr const char* more_memory = "give it more memory (ulimit -v, or the limit of its unit or container)";
+
+}  // namespace
+
+Error unforeseen(const std::exception& error, std::string what, std::string on) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
+    return Error(ErrorKind::transient, std::move(what), std::move(on), "out of memory", more_memory);
+  if (const auto* of_system = dynamic_cast<const std::system_error*>(&error))
+    return system_error(of_system->code().value(), std::move(what), std::move(on),
+                        of_system->code() == std::errc::resource_unavailable_try_again
+                            ? "see its limits of processes and memory (ulimit -u, ulimit -v, or those of its "
+                              "unit or container)"
+                            : "");
+  return Error(ErrorKind::permanent, std::move(what), std::move(on), error.what(),
+               "this is a fault of relight: please report it");
+}
+
 Error system_error(int error_number, std::string what, std::string on, std::string hint) {
   bool passing = false;
   switch (error_number) {
@@ -43,7 +65,13 @@ Error system_error(int error_number, std::string what, std::string on, std::stri
     case EINTR:
     case EMFILE:
     case ENFILE:
+      passing = true;
+      if (hint.empty()) hint = more_files;
+      break;
     case ENOMEM:
+      passing = true;
+      if (hint.empty()) hint = more_memory;
+      break;
     case ECONNREFUSED:
     case ECONNRESET:
     case ETIMEDOUT:

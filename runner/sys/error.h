@@ -35,4 +35,7 @@ ErrorKind error_kind_named(const std::string& name);  // an unknown name is `per
 // network's passing faults are transient, all else is permanent: a full disk, too, which no retry mends.
 Error system_error(int error_number, std::string what, std::string on, std::string hint = "");
 
+// What a library threw that is no Error: a want of memory or of threads is the host's, all else our fault.
+Error unforeseen(const std::exception& error, std::string what, std::string on);
+
 }  // namespace relight

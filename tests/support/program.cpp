@@ -23,9 +23,15 @@ std::string Bench::read(const std::string& name) const {
   return sys::read_file_if_there(file(name)).value_or("");
 }
 
+std::vector<std::string> Bench::argv_of() const {
+  std::vector<std::string> argv = under;
+  argv.insert(argv.end(), {RELIGHT_PROGRAM, "--state", file(state)});
+  return argv;
+}
+
 Ran Bench::relight(std::vector<std::string> args) const {
   sys::Command command;
-  command.argv = {RELIGHT_PROGRAM, "--state", file(state)};
+  command.argv = argv_of();
   command.argv.insert(command.argv.end(), args.begin(), args.end());
   command.extra_env["BENCH"] = path();
   std::string errors;
@@ -42,7 +48,7 @@ Ran Bench::run(const std::string& runbook, std::vector<std::string> more) const 
 }
 
 int Bench::start(std::vector<std::string> args) const {
-  std::vector<std::string> words = {RELIGHT_PROGRAM, "--state", file(state)};
+  std::vector<std::string> words = argv_of();
   words.insert(words.end(), args.begin(), args.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

@@ -25,7 +25,8 @@ class Bench {
   void write(const std::string& name, const std::string& text, int mode = 0644) const;
   std::string read(const std::string& name) const;  // "" when it is not there
 
-  std::string state = "state";  // the state folder's name
+  std::string state = "state";     // the state folder's name
+  std::vector<std::string> under;  // what relight is started by, for a limit of its own: argv before its own
 
   // `relight ARGS` with this state folder, without a terminal.
   Ran relight(std::vector<std::string> args) const;
@@ -38,6 +39,7 @@ class Bench {
   std::string run_state() const;
 
  private:
+  std::vector<std::string> argv_of() const;
   sys::TempFolder folder_;
 };
 
