@@ -1,6 +1,7 @@
 // The attempts in flight: what was begun and has not ended. How an attempt is carried out is the world's to
 // say.
 #pragma once
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@ class Flight {
   // Before the first record of this process is written; called once.
   virtual void begin() = 0;
 
+  virtual std::size_t most() const { return SIZE_MAX; }  // how many may be in flight, once begun
   std::size_t size() const { return active_.size(); }
   bool has(std::size_t step) const { return active_.count(step) > 0; }
   void forget(std::size_t step) { active_.erase(step); }

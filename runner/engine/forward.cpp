@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "runner/engine/worker.h"
 #include "runner/step/value.h"
 #include "runner/sys/json_whole.h"
@@ -40,9 +42,10 @@ bool Forward::may_go() const {
 }
 
 void Forward::go() {
+  const std::size_t most = std::min(flight_.most(), static_cast<std::size_t>(context_.options.jobs));
   const std::vector<std::size_t> ready(scheduler_->ready().begin(), scheduler_->ready().end());
   for (const std::size_t i : ready) {
-    if (!may_go() || flight_.size() >= static_cast<std::size_t>(context_.options.jobs)) return;
+    if (!may_go() || flight_.size() >= most) return;
     if (flight_.has(i) || asking_ == context_.plan.steps[i].name) continue;
     if (const auto at = retry_at_.find(i); at != retry_at_.end() && at->second > context_.world.now())
       continue;

@@ -2,9 +2,11 @@
 
 #include <fmt/core.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "runner/engine/secrets.h"
@@ -39,6 +41,20 @@ void HostFlight::begin() {
                          {world_.held().alive.fd()}, {world_.held().lock.fd()}));
   signals_ = signal_descriptor();
   learn_secrets();
+  see_how_many();
+}
+
+// As many as there are descriptors for: those of the run's targets are open by now.
+void HostFlight::see_how_many() {
+  constexpr std::size_t of_each = 3, to_start_one = 6, others = 4;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  const std::size_t taken = sys::names_in("/proc/self/fd").size() + to_start_one + others;
+  most_ = limit.rlim_cur > taken + of_each ? (limit.rlim_cur - taken) / of_each : 1;
+  if (most_ <
+      std::min<std::size_t>(static_cast<std::size_t>(context_.options.jobs), context_.plan.steps.size()))
+    context_.events.note(fmt::format(
+        "at most {} steps run at once: only {} open files are allowed (ulimit -n)", most_, limit.rlim_cur));
 }
 
 // Before anything is printed by a step: every secret of the plan that can be read without a program or a

@@ -14,6 +14,7 @@ class HostFlight : public Flight {
   HostFlight(const HostWorld& world, Context& context) : Flight(context), world_(world) {}
 
   void begin() override;
+  std::size_t most() const override { return most_; }
   void spawn(std::size_t step) override;
   std::vector<Attempt> wait(std::optional<Clock::time_point> next, bool* terminal) override;
 
@@ -21,6 +22,7 @@ class HostFlight : public Flight {
   Json request_for(const Attempt& attempt);
   std::optional<Child> child_of(const Attempt& attempt);
   void learn_secrets();
+  void see_how_many();
   void take_messages(Attempt& attempt);
   void take_message(Attempt& attempt, const Json& message);
   Json launch(const Json& wanted);
@@ -31,6 +33,7 @@ class HostFlight : public Flight {
 
   const HostWorld& world_;
   sys::Fd signals_;
+  std::size_t most_ = SIZE_MAX;
   std::optional<sys::Keeper> keeper_;
 };
 

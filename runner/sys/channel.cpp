@@ -182,8 +182,11 @@ bool Channel::take_in() {
       }
     }
     in_.append(bytes, static_cast<std::size_t>(got));
-    // A short read has emptied the socket, as far as now; the next poll tells of more.
-    if (static_cast<std::size_t>(got) < sizeof bytes && message.msg_controllen == 0) return true;
+    // Which of its descriptors a message is without, nobody can say.
+    if ((message.msg_flags & MSG_CTRUNC) != 0) throw system_error(EMFILE, "cannot take a message", "");
+    // Descriptors are used up before others are taken, for a process may have but few. A short read has
+    // emptied the socket, as far as now; the next poll tells of more.
+    if (static_cast<std::size_t>(got) < sizeof bytes || message.msg_controllen != 0) return true;
   }
 }
 
