@@ -3,6 +3,7 @@
 #include <dirent.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 
 #include "runner/sys/digest.h"
@@ -16,13 +17,29 @@ namespace relight {
 
 namespace {
 
-// Sorted by time, to the millisecond: the last of them is the latest run.
-std::string new_id() {
+std::string id_of(sys::Time time) {
   std::string digits;
-  for (const char c : sys::show_time(sys::now()))
+  for (const char c : sys::show_time(time))
     if (std::isdigit(static_cast<unsigned char>(c))) digits += c;
   digits += "000";  // a whole second has no fraction
   return digits.substr(0, 8) + "-" + digits.substr(8, 6) + "-" + digits.substr(14, 3) + sys::random_hex(1);
+}
+
+// The time that an id names; nothing: it is none.
+std::optional<sys::Time> time_of(const std::string& id) {
+  if (id.size() < 18 || id[8] != '-' || id[15] != '-') return std::nullopt;
+  return sys::parse_time(id.substr(0, 4) + "-" + id.substr(4, 2) + "-" + id.substr(6, 2) + "T" +
+                         id.substr(9, 2) + ":" + id.substr(11, 2) + ":" + id.substr(13, 2) + "." +
+                         id.substr(16, 3) + "Z");
+}
+
+// Sorted by time, to the millisecond: the last of them is the latest run, also where the clock was set back
+// since the one before.
+std::string new_id(const std::vector<RunFolder>& others) {
+  const std::string id = id_of(sys::now());
+  if (others.empty() || others.back().id() < id) return id;
+  const auto last = time_of(others.back().id());
+  return last ? id_of(*last + std::chrono::milliseconds(1)) : id;
 }
 
 void write_frozen(const std::string& folder, const Frozen& frozen) {
@@ -53,7 +70,7 @@ RunFolder RunFolder::create(const std::string& state_folder, const Frozen& froze
   const std::string runs = state_folder + "/runs";
   sys::make_folders(state_folder);  // every user comes through it to the targets' locks; the runs are closed
   sys::make_folders(runs, 0700);
-  const std::string id = new_id();
+  const std::string id = new_id(all(state_folder));
   const std::string hidden = runs + "/.new-" + id;
   sys::make_folders(hidden + "/log", 0700);
   sys::make_folders(hidden + "/runbook", 0700);

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
@@ -71,14 +73,16 @@ Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& no
   // Without a probe nobody has seen the service answer: then the end of the run is all there is.
   const std::string end_wall = probes > 0 ? probed_wall : now_wall;
   const std::int64_t end_boot = probes > 0 ? probed_boot : now_boot_ms;
+  // The longer of what the two clocks say: a reboot starts the one anew, the other may be set back.
   std::optional<milliseconds> rto, rpo;
-  if (lost) {
-    if (const auto end = sys::parse_time(end_wall)) rto = between(*lost, *end);
-  } else if (end_boot >= record.opened_boot_ms) {
-    rto = milliseconds(end_boot - record.opened_boot_ms);
-  } else if (const auto start = sys::parse_time(record.opened_at)) {  // the host was rebooted meanwhile
-    if (const auto end = sys::parse_time(end_wall)) rto = between(*start, *end);
-  }
+  const auto start = sys::parse_time(record.opened_at), end = sys::parse_time(end_wall);
+  if (end_boot >= record.opened_boot_ms) rto = milliseconds(end_boot - record.opened_boot_ms);
+  if (start && end && *end >= *start) rto = std::max(rto.value_or(milliseconds(0)), between(*start, *end));
+  if (rto && lost && start)
+    rto = *rto + between(*lost, *start);
+  else if (lost)
+    rto.reset();
+  if (rto && rto->count() < 0) rto.reset();  // lost after its end: one of the two is wrong
   if (lost && last_commit) rpo = std::max(milliseconds(0), between(*last_commit, *lost));
   Json over = Json::array();
   judge(over, "RTO", plan.budget.rto, rto);

@@ -75,6 +75,26 @@ TEST_CASE("a host that was rebooted meanwhile is measured by the clock") {
   CHECK(c.verdict()["rto_ms"] == 240000);
 }
 
+TEST_CASE("a clock that was set back makes no recovery shorter, and a budget is not met by it") {
+  Case c("{\"lost_at\":\"2026-11-21T09:50:00Z\"}");
+  c.plan.budget.rto = std::chrono::hours(1);
+  c.record.steps["ready"].finished_at = "2026-11-20T10:04:00Z";
+  CHECK(c.verdict()["rto_ms"] == 840000);
+  c.record.steps["ready"].finished_boot_ms = 500;  // and the host rebooted
+  CHECK(c.verdict()["rto_ms"].is_null());
+  CHECK(exit_of_done(c.verdict()) == 7);
+  Case later("{\"lost_at\":\"2026-11-22T09:50:00Z\"}");
+  later.plan.budget.rto = std::chrono::hours(1);
+  CHECK(later.verdict()["rto_ms"].is_null());
+  CHECK(exit_of_done(later.verdict()) == 7);
+}
+
+TEST_CASE("a host that has been up for long since its reboot is measured by the clock") {
+  Case c;
+  c.record.opened_at = "2026-11-21T09:00:00Z";
+  CHECK(c.verdict()["rto_ms"] == 3840000);
+}
+
 TEST_CASE("an error that was passed over is told, waived or not") {
   Case c;
   c.record.steps["database"].state = StepRecord::State::failed;
