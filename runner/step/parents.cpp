@@ -42,4 +42,16 @@ void remove_made_parents(Call& call) {
   }
 }
 
+std::optional<Problem> write_protected(const std::string& what, const std::string& path) {
+  std::string at = path;
+  while (!sys::exists(at)) at = sys::parent_of(at);
+  if (access(at.c_str(), W_OK) == 0) return std::nullopt;
+  if (errno == EROFS)
+    return Problem{what, path, "the file system of " + at + " is mounted read-only",
+                   "mount it read-write (`mount -o remount,rw`), or see in the kernel's log why it is not"};
+  if (errno == EPERM)
+    return Problem{what, path, at + " is set immutable", "`chattr -i " + at + "` takes that off"};
+  return std::nullopt;
+}
+
 }  // namespace relight

@@ -121,6 +121,10 @@ void PlacedFile::foresee(Preview& preview) const {
   std::string folder = sys::parent_of(path_);
   while (!sys::exists(folder)) folder = sys::parent_of(folder);
   if (!sys::is_folder(folder)) return problem(folder + " is not a folder", way_out);
+  if (const auto protection = write_protected("cannot put a file", folder)) {
+    preview.problems.push_back(*protection);
+    return;
+  }
   if (access(folder.c_str(), W_OK) != 0) problem(folder + " cannot be written by this user", other_user);
   if (bears_no_marker(folder))
     problem("its file system has no extended attributes, which tell the new file from the old",

@@ -209,6 +209,8 @@ class Restore : public Step {
     if (!sys::is_folder(folder))
       preview.problems.push_back(
           {"cannot make the folder", into, folder + " is not a folder", "correct `into`"});
+    else if (const auto protection = write_protected("cannot write beside the target", folder))
+      preview.problems.push_back(*protection);
     else if (access(folder.c_str(), W_OK | X_OK) != 0)
       preview.problems.push_back({"cannot write beside the target", folder, "permission denied",
                                   "run the step as a user who may (`as`)"});

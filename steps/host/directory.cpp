@@ -66,13 +66,18 @@ class Directory : public Step {
     preview.summary = "make the folder " + path;
     try {
       const auto there = folder_at(path);
-      if (!there) return preview;
+      const auto protection = write_protected("cannot make the folder", path);
+      if (!there) {
+        if (protection) preview.problems.push_back(*protection);
+        return preview;
+      }
       if (access && access->fits(there->st_mode, there->st_uid, there->st_gid)) {
         preview.verdict = Preview::Verdict::nothing_to_do;
         preview.summary = path + " is as wanted";
       } else {
         preview.summary = "set mode and owner of " + path + ", now " + octal(there->st_mode) + " " +
                           std::to_string(there->st_uid) + ":" + std::to_string(there->st_gid);
+        if (protection) preview.problems.push_back(*protection);
       }
     } catch (const Error& error) {
       preview.problems.push_back({error.failed, error.on, error.why, error.hint});

@@ -115,7 +115,11 @@ class PinRelease : public Step {
         return preview;
       }
     try {
-      foresee(Pin(params, call), params.text("from"), call, preview);
+      const Pin pin(params, call);
+      foresee(pin, params.text("from"), call, preview);
+      if (preview.verdict != Preview::Verdict::nothing_to_do)
+        if (const auto protection = write_protected("cannot pin a release", pin.link))
+          preview.problems.push_back(*protection);
     } catch (const Error& error) {
       preview.problems.push_back({error.failed, error.on, error.why, error.hint});
     }
