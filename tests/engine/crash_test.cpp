@@ -11,6 +11,7 @@
 #include "runner/sys/proc.h"
 #include "runner/sys/process.h"
 #include "runner/sys/wait.h"
+#include "tests/support/kill.h"
 #include "tests/support/program.h"
 
 using namespace relight;
@@ -19,12 +20,6 @@ namespace {
 
 // A step that is in flight until the file `go` is there.
 const char* const in_flight = "touch flying; while [ ! -e go ]; do sleep 0.01; done; ";
-
-std::vector<sys::ProcessId> below(int pid) {
-  std::vector<sys::ProcessId> found;
-  for (const sys::ProcStat& stat : sys::descendants_of(sys::proc_all(), {pid})) found.push_back(stat.process);
-  return found;
-}
 
 struct Killed : Bench {
   // Starts the run and returns when its step is in flight.
@@ -35,16 +30,7 @@ struct Killed : Bench {
     return pid;
   }
   // Until the keeper has ended what it keeps: the step must not see what the test does next.
-  void kill_book(const std::string& text) const { end_all(start_book(text)); }
-  static void end_all(int pid) {
-    const auto all = below(pid);
-    end(pid);
-    CHECK(sys::wait_until(std::chrono::minutes(1), std::chrono::milliseconds(2), {}, [&] {
-      for (const sys::ProcessId& process : all)
-        if (sys::alive(process)) return false;
-      return true;
-    }));
-  }
+  void kill_book(const std::string& text) const { kill_and_wait(start_book(text)); }
   // SIGKILL to relight alone; its keeper ends what it keeps.
   static void end(int pid) {
     kill(pid, SIGKILL);
@@ -203,7 +189,7 @@ TEST_CASE("a rollback that is killed is gone on with") {
   const int pid = bench.start({"rollback", "--yes"});
   wait_for_file(bench.file("flying"));
   CHECK(bench.run_state() == "rolling-back");
-  Killed::end_all(pid);
+  kill_and_wait(pid);
   CHECK(bench.run_state() == "interrupted");
   bench.go();
   const Ran ran = bench.resume();

@@ -2,10 +2,8 @@
 // alone: relight is given another by a library that is loaded before it.)
 #include <doctest/doctest.h>
 
-#include <csignal>
-
 #include "runner/sys/json_whole.h"
-#include "runner/sys/wait.h"
+#include "tests/support/kill.h"
 #include "tests/support/program.h"
 
 using namespace relight;
@@ -33,8 +31,7 @@ TEST_CASE("a clock that is set back between a run and its resume changes nothing
                                      "budget = { rto = \"1h\" }"));
   const int pid = bench.start({"run", bench.file("book.lua"), "--set", "dir=" + bench.path()});
   wait_for_file(bench.file("flying"));
-  kill(pid, SIGKILL);
-  CHECK(wait_for_exit(pid) == 128 + SIGKILL);
+  kill_and_wait(pid);
   bench.set("0");
   bench.write("go", "");
   const Ran ran = bench.relight({"resume"});

@@ -7,10 +7,9 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include <csignal>
-
 #include "runner/sys/json_whole.h"
 #include "tests/support/archive.h"
+#include "tests/support/kill.h"
 #include "tests/support/mounted.h"
 #include "tests/support/program.h"
 
@@ -60,8 +59,7 @@ TEST_CASE("the state folder may lie on another file system than the target") {
   bench.write("book.lua", shell_book("sh(\"slow\", \"" + std::string(in_flight) + "\")" + book));
   const int pid = bench.start({"run", bench.file("book.lua"), "--set", "dir=" + bench.path()});
   wait_for_file(bench.file("flying"));
-  kill(pid, SIGKILL);
-  CHECK(wait_for_exit(pid) == 128 + SIGKILL);
+  kill_and_wait(pid);
   bench.write("go", "");
   const Ran ran = bench.relight({"resume"});
   INFO(ran.out, ran.err);
@@ -146,8 +144,7 @@ TEST_CASE("of two relights at once on one target, and of two that resume one run
   CHECK(flat(same.err).find("another relight is working on it, process " + std::to_string(pid)) !=
         std::string::npos);
 
-  kill(pid, SIGKILL);
-  CHECK(wait_for_exit(pid) == 128 + SIGKILL);
+  kill_and_wait(pid);
   bench.write("go", "");
   const int first = bench.start({"resume", id}), second = bench.start({"resume", id});
   const int exits[] = {wait_for_exit(first), wait_for_exit(second)};
