@@ -70,7 +70,7 @@ class Seal : public Step {
     const Json& all = params.all();
     preview.summary = "bind " + shown(all["set"]) + " as a backup of " + shown(all["product"]) + " " +
                       shown(all["version"]);
-    preview.cannot_undo = "the set stays sealed";
+    preview.cannot_undo = "the seal";
     if (!params.known("set")) {
       preview.verdict = Preview::Verdict::cannot_yet_tell;
       return preview;

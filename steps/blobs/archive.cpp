@@ -77,7 +77,7 @@ class ArchiveBlobs : public Step {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         return preview;
       }
-    preview.cannot_undo = "the archive stays";
+    preview.cannot_undo = "the archive";
     try {
       foresee(Task(params, call), call, preview);
     } catch (const Error& error) {

@@ -124,7 +124,8 @@ class Escrow : public Step {
     return {{"fingerprints", places.fingerprints()}, {"into", places.into}};
   }
 
-  void undo(const Params& params, Call& call, const Json*) const override {
+  void undo(const Params& params, Call& call, const Json* outputs) const override {
+    if (outputs != nullptr) return;  // a part of a backup, which stays
     const Places places(params, call);
     PlacedFile(call, places.fingerprints(), fingerprint_mode).undo();
     if (!places.into.empty()) PlacedFile(call, places.into, key_mode).undo();
@@ -237,8 +238,8 @@ const StepType key_escrow = {
             {.name = "into", .doc = "where the key is kept; empty: elsewhere"},
         },
     .in_doubt = InDoubt::again,
-    .undo = Undo::whole,
-    .stays = "",
+    .undo = Undo::part,
+    .stays = "the fingerprint and the key, once both are written",
     .drill = Drill::runs,
     .is_probe = false,
     .make = make_step<Escrow>,

@@ -61,7 +61,7 @@ class BaseBackupStep : public Step {
         preview.proved_after = *outputs_used(all[field]).begin();
         return preview;
       }
-    preview.cannot_undo = "the base backup stays";
+    preview.cannot_undo = "the base backup";
     try {
       const Addition base(call, path_of(params, "into", call));
       if (base.placed()) {

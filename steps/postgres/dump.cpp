@@ -12,6 +12,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/dump_foresee.h"
 #include "steps/postgres/lib/dump_look.h"
 #include "steps/postgres/lib/dump_server.h"
 #include "steps/postgres/lib/set_parts.h"
@@ -23,10 +24,6 @@ using namespace postgres;
 
 std::string into_of(const Params& params, Call& call) {
   return call.place(sys::absolute(params.text("into")));
-}
-
-int version_of(sys::Sql& sql) {
-  return std::stoi(sql.query("SHOW server_version_num").one()) / 10000;
 }
 
 // What the server says of the moment that the dump shows, and the snapshot that pg_dump is to take.
@@ -65,7 +62,7 @@ class Dump : public Step {
         preview.proved_after = *outputs_used(all[field]).begin();
         return preview;
       }
-    preview.cannot_undo = "the dump stays";
+    preview.cannot_undo = "the dump";
     try {
       const Addition dump(call, into_of(params, call));
       if (dump.placed()) {
@@ -136,7 +133,7 @@ class Dump : public Step {
         "dump database " + server.database() + " (" + sys::show_size(bytes) + ") into " + dump.path();
     // A dump has no indexes, and is packed: this is more than it takes.
     for (auto& [folder, needed] : preview.space) needed += bytes;
-    if (dump_program("pg_dump", version_of(*sql)).empty())
+    if (dump_program("pg_dump", server_major(*sql)).empty())
       throw Error(ErrorKind::refused, "cannot dump the database", "pg_dump", "there is no such program",
                   "install postgresql-client");
   }
@@ -144,7 +141,7 @@ class Dump : public Step {
   static void make(const Params& params, const Addition& dump, Call& call) {
     const DumpServer server(params, call);
     sys::Sql sql = server.connect(call, server.database());
-    const int version = version_of(sql);
+    const int version = server_major(sql);
     const Moment moment(sql);
     call.note("dumping", server.session());
     sys::Command command;

@@ -4,11 +4,11 @@
 
 #include "runner/step/step.h"
 #include "runner/step/value.h"
-#include "runner/sys/digest.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/database_state.h"
 #include "steps/postgres/lib/dump_foresee.h"
 #include "steps/postgres/lib/dump_load.h"
 #include "steps/postgres/lib/dump_look.h"
@@ -122,36 +122,10 @@ class Restore : public Step {
     end_sessions_named(sql, server.session());
   }
 
-  // Its own properties but our mark, and what pg_dump writes of it: rows and catalog.
   std::string state_digest(const Params& params, Call& call) const override {
     const DumpServer server(params, call);
     sys::Sql sql = server.connect(call);
-    const Json definition = database_definition(sql, server.database());
-    if (definition.is_null()) return "absent";
-    sys::Sha256 sum;
-    sum.add(creation(server.database(), definition, "") + "\n");
-    for (const std::string& statement : carried(server.database(), definition, "")) sum.add(statement + "\n");
-    std::string line;
-    sys::Command command;
-    command.argv = {dump_program("pg_dump", server_major(sql)), "--no-password",
-                    "--dbname=" + server.url(server.database())};
-    command.extra_env = server.environment();
-    command.capture_stdout = false;
-    command.on_output = [&](std::string_view bytes) {
-      for (const char c : bytes) {
-        line += c;
-        if (c != '\n') continue;
-        // But for a key made anew by every pg_dump.
-        const bool state = !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ");
-        if (state) sum.add(line);
-        line.clear();
-      }
-    };
-    const sys::Result result = sys::run(command);
-    if (!result.ok())
-      throw Error(ErrorKind::permanent, "cannot take the state of the database", server.database(),
-                  told_errors(result.err_tail));
-    return sum.hex();
+    return database_state(server, sql);
   }
 
  private:

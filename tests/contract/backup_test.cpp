@@ -126,7 +126,7 @@ struct Prune : Adding {
   }
 };
 
-struct Escrow : Fixture {
+struct Escrow : Adding {
   Escrow() {
     add_neighbours(path("backup/set"));
     add_neighbours(path("keys"));
@@ -139,6 +139,7 @@ struct Escrow : Fixture {
             {"into", path("keys/app.env")}};
   }
   std::vector<std::string> busy() const override { return {"backup/set", "keys"}; }
+  std::vector<std::string> added() const override { return {"backup/set/fingerprints.json", "keys/app.env"}; }
   std::vector<std::string> secrets() const override { return {key()}; }
 
  private:

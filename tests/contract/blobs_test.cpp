@@ -48,7 +48,30 @@ struct WithParents : Blobs {
   }
 };
 
+// What came after the copy stays when it was put aside.
+struct Keep : Fixture {
+  Keep() {
+    add_neighbours(path("srv"));
+    add_neighbours(path("srv/blobs"));
+    write("srv/blobs/one", "one");
+  }
+  Json params() const override { return {{"path", path("srv/blobs")}}; }
+  std::vector<std::string> busy() const override { return {"srv"}; }
+  void forget_what_stays(Look& look) const override {
+    std::erase_if(look, [](const auto& entry) { return entry.first.find(".relight-") != std::string::npos; });
+    // Its mark, too: by it the next undo knows that it is the copy.
+    std::string& text = look["srv/blobs"];
+    if (const auto at = text.find(" user.relight=new"); at != std::string::npos)
+      text.erase(at, text.find(" at ", at) - at);
+  }
+  Json steady(Json outputs) const override {
+    outputs["copy"] = outputs["copy"] != "";
+    return outputs;
+  }
+};
+
 const Subjects blobs{
+    subject<Keep>("blobs.keep", "a folder"),
     subject<Blobs>("blobs.restore", "no blobs yet"),
     subject<OldBlobs>("blobs.restore", "in place of others"),
     subject<FromFolder>("blobs.restore", "out of a folder"),
@@ -56,6 +79,10 @@ const Subjects blobs{
 };
 
 }  // namespace
+
+TEST_CASE("the contract of blobs.keep") {
+  check_contract("blobs.keep");
+}
 
 TEST_CASE("the contract of blobs.restore") {
   check_contract("blobs.restore");

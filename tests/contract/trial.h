@@ -37,6 +37,7 @@ class Trial {
   Outcome undo(bool finished, FailpointWatch watch = {});
   Outcome discard(FailpointWatch watch = {});
   Json kept();
+  bool whole_undo() const { return type_.undo == Undo::whole; }
 
   // As they are now; paths and names that differ from case to case are taken out.
   Seen state(bool exact = false);  // without the digest where that is dear

@@ -1,0 +1,84 @@
+#include "runner/step/kept_copy.h"
+
+#include <unistd.h>
+
+#include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
+#include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
+#include "runner/sys/text.h"
+
+namespace relight {
+
+KeptCopy::KeptCopy(Call& call, std::string target) : call_(call), move_(call, std::move(target)) {}
+
+bool KeptCopy::whole() const {
+  return move_.state() != Switch::State::nothing;
+}
+
+void KeptCopy::foresee(Preview& preview) const {
+  const std::string& target = move_.target();
+  if (whole()) {
+    preview.verdict = Preview::Verdict::nothing_to_do;
+    preview.summary = "a copy of " + target + " is kept";
+    return;
+  }
+  if (!sys::exists(target)) {
+    preview.hints.push_back("nothing lies at " + target + " now: there would be nothing to keep");
+    return;
+  }
+  const SwitchOutlook outlook = switch_outlook(target);
+  if (outlook.obstacle)
+    preview.problems.push_back(*outlook.obstacle);
+  else if (!outlook.hint.empty())
+    preview.problems.push_back(
+        {"cannot keep a copy", target, "it is a mount point",
+         "keep a folder within it, or take a snapshot of the volume in a step of your own"});
+  else if (access(outlook.folder.c_str(), W_OK | X_OK) != 0)
+    preview.problems.push_back({"cannot write beside the target", outlook.folder, "permission denied",
+                                "run the step as a user who may (`as`)"});
+  const std::uint64_t bytes = sys::tree_bytes(target);
+  preview.summary = "keep a copy of " + target + " (" + sys::show_size(bytes) + ")";
+  preview.keeps.push_back("a copy of " + target + " (" + sys::show_size(bytes) + ")");
+  preview.hints.push_back("what is stopped before stays down while it is copied");
+  preview.space[outlook.folder] += bytes;
+}
+
+void KeptCopy::make() {
+  if (whole() || !sys::exists(move_.target())) return;
+  move_.drop_new();
+  failpoint("kept_copy:begun");
+  sys::copy_tree(move_.target(), move_.beside());
+  failpoint("kept_copy:copied");
+  move_.mark();
+}
+
+void KeptCopy::put_back() {
+  switch (move_.state()) {
+    case Switch::State::nothing:
+      move_.revert();  // a mark of the target that a killed attempt left
+      move_.drop_new();
+      break;
+    case Switch::State::marked:
+      move_.commit();
+      break;
+    case Switch::State::switched:
+      break;
+  }
+}
+
+void KeptCopy::discard() {
+  if (move_.state() == Switch::State::switched) return move_.discard();
+  move_.revert();
+  move_.drop_new();
+}
+
+Json KeptCopy::kept() const {
+  std::string path;
+  if (move_.state() == Switch::State::marked) path = move_.beside();
+  if (move_.state() == Switch::State::switched) path = move_.kept();
+  if (path.empty()) return Json::array();
+  return Json::array({{{"on", path}, {"bytes", sys::tree_bytes(path)}}});
+}
+
+}  // namespace relight

@@ -1,0 +1,35 @@
+// A copy of a folder or file as it is now, for an undo: the switch of switch.h made ready beforehand, and
+// thrown by the way back.
+#pragma once
+#include <string>
+
+#include "runner/step/call.h"
+#include "runner/step/step.h"
+#include "runner/step/switch.h"
+#include "runner/sys/json.h"
+
+namespace relight {
+
+class KeptCopy {
+ public:
+  KeptCopy(Call& call, std::string target);  // `target` has been through Call::place
+
+  // What a copy would take, and what is in its way; nothing there: nothing to do.
+  void foresee(Preview& preview) const;
+  bool whole() const;  // the copy is there, or was put back
+
+  // Copies the target; what writes there has been stopped. Shares the blocks where the file system can.
+  // Nothing there: nothing to keep. Converges. DURABLE
+  void make();
+  // The copy is the target, and what was the target since lies where the copy lay. A copy that is not whole
+  // is gone. Converges. DURABLE
+  void put_back();
+  void discard();     // frees the copy, or what came after it
+  Json kept() const;  // as Step::kept
+
+ private:
+  Call& call_;
+  Switch move_;
+};
+
+}  // namespace relight
