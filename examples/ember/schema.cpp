@@ -8,7 +8,7 @@
 namespace ember {
 namespace {
 
-// Only ever added to. The n-th leads to schema version n; 1.0.0 knows the first, 1.1.0 both.
+// Only ever added to. The n-th leads to schema version n; 1.0.0 knows the first, 1.1.0 two, 1.2.0 all.
 const char* const migrations[] = {
     R"(create table notes (
          id bigint generated always as identity primary key,
@@ -29,7 +29,15 @@ const char* const migrations[] = {
          created_at timestamptz not null default clock_timestamp());
        create index on attachments (note_id))",
     R"(alter table notes add column pinned boolean not null default false)",
+    R"(alter table notes add column archived boolean not null default false)",
 };
+
+// What no migration should be: in no transaction, so that its first half stays.
+void migrate_by_halves(Connection& connection) {
+  connection.execute("alter table notes rename column body to content");
+  connection.execute("update notes set title = upper(title)");
+  connection.execute("select 1 / 0");
+}
 
 }  // namespace
 
@@ -39,6 +47,8 @@ int schema_of(Connection& connection) {
 }
 
 int migrate(Connection& connection, const std::string& master_key) {
+  const std::string how = broken();
+  if (how == "migration" && schema_of(connection) < schema_version()) migrate_by_halves(connection);
   Transaction transaction(connection);
   connection.execute("select pg_advisory_xact_lock(7164646)");
   int found = schema_of(connection);
@@ -54,6 +64,8 @@ int migrate(Connection& connection, const std::string& master_key) {
     if (next == 1)
       connection.query("insert into vault (name, sealed) values ($1, $2)",
                        {canary_name, bytea(seal(master_key, canary_text))});
+    if (next == 3 && how == "corrupts")
+      connection.execute("update notes set body = 'lost' where id = (select min(id) from notes)");
     connection.query("insert into schema_version (version) values ($1)", {std::to_string(next)});
   }
   transaction.commit();

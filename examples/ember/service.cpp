@@ -104,6 +104,7 @@ void Service::add_probes() {
       health["status"] = "the database does not answer";
       say(std::string("/api/health: ") + error.what());
     }
+    if (std::string(broken()) == "health") health["status"] = "warming up";
     answer(response, health["status"] == "ok" ? 200 : 503, health);
   });
 }
@@ -226,6 +227,11 @@ int Service::run() {
     }
   });
   say(std::string(version()) + " listens on " + config_.host + ":" + std::to_string(config_.port));
+  if (std::string(broken()) == "exits") {
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    say("out of luck");
+    std::_Exit(1);
+  }
   int signal = 0;
   sigwait(&ending, &signal);
   drain();

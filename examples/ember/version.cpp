@@ -9,4 +9,8 @@ int schema_version() {
   return EMBER_SCHEMA_VERSION;
 }
 
+const char* broken() {
+  return EMBER_BROKEN;
+}
+
 }  // namespace ember
