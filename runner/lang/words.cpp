@@ -67,7 +67,8 @@ const StepType& script_word() {
           "effect), "
           "ctx.notes, ctx.log(text), ctx.encode(value), ctx.decode(json); ctx.params, ctx.secrets and "
           "ctx.outputs.STEP.OUTPUT "
-          "hold what the fields below give. The locals of steps that a function names are known in it.",
+          "hold what the fields below give. The locals of steps that a function names are known in it. "
+          "ctx.write_file, killed on its way, leaves .NAME.tmp beside the file: an undo removes it, too.",
       .example =
           "script \"warm\" { outputs = { \"pages\" },\n"
           "  run = function(ctx) return { pages = ctx.http { url = \"http://127.0.0.1:8080/warm\" }.body } "
