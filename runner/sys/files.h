@@ -75,8 +75,9 @@ void move_entries(const std::string& from, const std::string& to,
                   const std::function<bool(const std::string& name)>& stays,
                   const std::function<void()>& each_moved);
 
-void remove_tree(const std::string& path);  // nothing there: done. Never crosses into another mount
-void remove_file(const std::string& path);  // nothing there: done. DURABLE
+// Nothing there: done. DURABLE
+void remove_tree(const std::string& path);  // never crosses into another mount
+void remove_file(const std::string& path);
 
 // Copies a tree or a file with modes, owners, times, xattrs and links kept (reflink where the file
 // system has it), markers left out. `to` must not be there; it is gone again after an Error. Hard links

@@ -232,6 +232,7 @@ void remove_tree(const std::string& path) {
     remove_below(root.get(), path);
   }
   if ((fails_at("sys:rmdir") || ::rmdir(path.c_str()) != 0) && errno != ENOENT) fail("cannot remove", path);
+  sync_folder(parent_of(path));
 }
 
 std::uint64_t tree_bytes(const std::string& path) {

@@ -171,7 +171,8 @@ void Recovery::undo() {
   data_.drop_new();
   clear();
   for (const std::string& folder : decision_.made)
-    rmdir(folder.c_str());  // one that holds something by now stays
+    if (rmdir(folder.c_str()) == 0)
+      sys::sync_folder(sys::parent_of(folder));  // one that holds something stays
   remove_made_parents(call_);
 }
 
