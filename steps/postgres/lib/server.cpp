@@ -75,12 +75,20 @@ void end_left_behind(const std::string& folder) {
   // A server told to end at once takes its children and its shared memory with it.
   if (const auto server = running_server(folder)) kill(*server, SIGQUIT);
   const auto gone = [&] { return working_in(real).empty(); };
-  if (sys::wait_until(milliseconds(5000), milliseconds(20), {}, gone)) return;
-  for (const sys::ProcessId& process : working_in(real)) kill(process.pid, SIGKILL);
-  if (sys::wait_until(milliseconds(10000), milliseconds(20), {}, gone)) return;
-  throw Error(ErrorKind::needs_person, "a process of an earlier attempt cannot be ended",
-              "pid " + std::to_string(working_in(real).front().pid), "it works in " + folder,
-              "end it, then resume the run");
+  if (!sys::wait_until(milliseconds(5000), milliseconds(20), {}, gone)) {
+    for (const sys::ProcessId& process : working_in(real)) kill(process.pid, SIGKILL);
+    if (!sys::wait_until(milliseconds(10000), milliseconds(20), {}, gone))
+      throw Error(ErrorKind::needs_person, "a process of an earlier attempt cannot be ended",
+                  "pid " + std::to_string(working_in(real).front().pid), "it works in " + folder,
+                  "end it, then resume the run");
+  }
+  // postgres refuses to start while the number that its locks name is anybody's: a zombie's, or after a
+  // reboot another program's.
+  const std::string work = folder + "/" + work_folder;
+  if (sys::is_folder(work))
+    for (const std::string& name : sys::names_in(work))
+      if (name.starts_with(".s.PGSQL.")) sys::remove_file(work + "/" + name);
+  sys::remove_file(folder + "/postmaster.pid");
 }
 
 struct QuietServer::State {
