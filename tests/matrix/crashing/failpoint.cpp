@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "runner/sys/files.h"
 #include "runner/sys/process.h"
@@ -40,13 +41,20 @@ void strike_here() {
   while (crash->asking != 0) usleep(1000);
 }
 
+// It can still act: one that was killed keeps its number for a moment, without a program or an open file.
+bool at_work(const sys::ProcessId& process) {
+  char program[16];
+  return sys::alive(process) &&
+         readlink(("/proc/" + std::to_string(process.pid) + "/exe").c_str(), program, sizeof program) >= 0;
+}
+
 // Before relight records that it goes on, nothing of an earlier attempt may be alive.
 void look_for_earlier(const char* name) {
   static bool looked = false;
   if (looked || getpid() != crash->main || std::strcmp(name, "journal:append") != 0) return;
   looked = true;
   for (const auto& one : crash->earlier)
-    if (one.pid != 0 && sys::alive({one.pid, one.start_time})) crash->outlived = one.pid;
+    if (one.pid != 0 && at_work({one.pid, one.start_time})) crash->outlived = one.pid;
 }
 
 // 0, or the errno that the call behind the point fails with.
