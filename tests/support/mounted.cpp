@@ -15,7 +15,9 @@ Mounted::Mounted(std::string folder, Kind kind, const std::string& size) : folde
   if (kind == Kind::tmpfs) {
     REQUIRE(::mount("none", folder_.c_str(), "tmpfs", 0, ("size=" + size + ",mode=0755").c_str()) == 0);
   } else {
-    const std::string image = folder_ + ".ext4";
+    // Its bytes change when the kernel likes; nobody but the mount sees it.
+    const sys::TempFolder beside(sys::parent_of(folder_));
+    const std::string image = beside.path() + "/image";
     sys::write_file(image, "", 0600);
     std::filesystem::resize_file(image, 16 << 20);
     sys::Command command;

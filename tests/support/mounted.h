@@ -6,7 +6,7 @@ namespace relight {
 
 class Mounted {
  public:
-  enum class Kind { tmpfs, ext4 };  // ext4: in an image file beside the folder, so that it has a lost+found
+  enum class Kind { tmpfs, ext4 };  // ext4: in an image of its own, so that it has a lost+found
 
   // The folder is made. `size` is a tmpfs's, as mount takes it.
   explicit Mounted(std::string folder, Kind kind = Kind::tmpfs, const std::string& size = "512m");
