@@ -14,12 +14,12 @@
 namespace relight::sys {
 namespace {
 
-constexpr const char* kWhat = "cannot read the archive";
+constexpr const char* cannot_read = "cannot read the archive";
 constexpr std::size_t kBlock = 256u << 10;
 
 Fd open_archive(const std::string& path) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) throw system_error(errno, kWhat, path);
+  if (!fd) throw system_error(errno, cannot_read, path);
   ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   return fd;
 }
@@ -28,8 +28,8 @@ std::string first_bytes(const std::string& path) {
   Fd fd = open_archive(path);
   std::string bytes(8, '\0');
   const ssize_t got = ::read(fd.get(), bytes.data(), bytes.size());
-  if (got < 0) throw system_error(errno, kWhat, path);
-  if (got == 0) throw Error(ErrorKind::permanent, kWhat, path, "it is empty");
+  if (got < 0) throw system_error(errno, cannot_read, path);
+  if (got == 0) throw Error(ErrorKind::permanent, cannot_read, path, "it is empty");
   bytes.resize(static_cast<std::size_t>(got));
   return bytes;
 }
@@ -41,7 +41,7 @@ class Plain : public Decoder {
     while (true) {
       const ssize_t got = ::read(fd_.get(), buffer, size);
       if (got >= 0) return static_cast<std::size_t>(got);
-      if (errno != EINTR) throw system_error(errno, kWhat, path_);
+      if (errno != EINTR) throw system_error(errno, cannot_read, path_);
     }
   }
 
@@ -76,7 +76,9 @@ class Gunzip : public Decoder {
   }
 
  private:
-  Error broken(std::string why) const { return Error(ErrorKind::permanent, kWhat, path_, std::move(why)); }
+  Error broken(std::string why) const {
+    return Error(ErrorKind::permanent, cannot_read, path_, std::move(why));
+  }
 
   static std::string text_of(int fault) {
     if (fault == ISAL_INCORRECT_CHECKSUM) return "the gzip check sum is wrong: the data is damaged";
@@ -150,7 +152,9 @@ class Filtered : public Decoder {
   }
 
  private:
-  Error broken() const { return Error(ErrorKind::permanent, kWhat, path_, archive_fault(archive_.get())); }
+  Error broken() const {
+    return Error(ErrorKind::permanent, cannot_read, path_, archive_fault(archive_.get()));
+  }
 
   struct Free {
     void operator()(::archive* one) const { archive_read_free(one); }

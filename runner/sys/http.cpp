@@ -14,7 +14,7 @@
 namespace relight::sys {
 namespace {
 
-constexpr const char* kWhat = "cannot ask over HTTP";
+constexpr const char* cannot_ask = "cannot ask over HTTP";
 constexpr int kLook = 250;  // ms between two questions whether to stop
 
 struct FreeEasy {
@@ -85,14 +85,15 @@ List header_lines(const HttpRequest& request, const std::string& on) {
   List list;
   const auto add = [&](const std::string& line) {
     curl_slist* longer = curl_slist_append(list.get(), line.c_str());
-    if (longer == nullptr) throw Error(ErrorKind::transient, kWhat, on, "out of memory");
+    if (longer == nullptr) throw Error(ErrorKind::transient, cannot_ask, on, "out of memory");
     (void)list.release();
     list.reset(longer);
   };
   bool typed = false;
   for (const auto& [name, value] : request.headers) {
     if ((name + value).find_first_of(std::string("\r\n\0", 3)) != std::string::npos || name.empty())
-      throw Error(ErrorKind::permanent, kWhat, on, "the header " + name + " holds a line end or has no name");
+      throw Error(ErrorKind::permanent, cannot_ask, on,
+                  "the header " + name + " holds a line end or has no name");
     typed = typed || lower(name) == "content-type";
     add(value.empty() ? name + ";" : name + ": " + value);  // libcurl's way of sending an empty one
   }
@@ -138,7 +139,7 @@ Error failure(CURL* easy, CURLcode code, const char* told, const std::string& on
     default:
       break;
   }
-  return Error(kind, kWhat, on, why, hint);
+  return Error(kind, cannot_ask, on, why, hint);
 }
 
 }  // namespace
@@ -146,26 +147,28 @@ Error failure(CURL* easy, CURLcode code, const char* told, const std::string& on
 HttpAnswer http(const HttpRequest& request) {
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   const Url url(curl_url());
-  if (ready != CURLE_OK || !url) throw Error(ErrorKind::permanent, kWhat, "libcurl", "it cannot be set up");
+  if (ready != CURLE_OK || !url)
+    throw Error(ErrorKind::permanent, cannot_ask, "libcurl", "it cannot be set up");
   if (curl_url_set(url.get(), CURLUPART_URL, request.url.c_str(), 0) != CURLUE_OK)
-    throw Error(ErrorKind::permanent, kWhat, "the URL", "it cannot be read", "write http://HOST:PORT/PATH");
+    throw Error(ErrorKind::permanent, cannot_ask, "the URL", "it cannot be read",
+                "write http://HOST:PORT/PATH");
   const std::string scheme = part_of(url.get(), CURLUPART_SCHEME), host = part_of(url.get(), CURLUPART_HOST);
   const std::string port = part_of(url.get(), CURLUPART_PORT);
   // As messages show it: neither a login nor a query, in which a token may stand.
   const std::string on =
       scheme + "://" + host + (port.empty() ? "" : ":" + port) + part_of(url.get(), CURLUPART_PATH);
   if (scheme != "http" && scheme != "https")
-    throw Error(ErrorKind::permanent, kWhat, on, "it is neither http nor https");
+    throw Error(ErrorKind::permanent, cannot_ask, on, "it is neither http nor https");
 
   const List headers = header_lines(request, on);
   Exchange exchange{request, {}, false};
   std::array<char, CURL_ERROR_SIZE> told{};
   const Easy easy(curl_easy_init());
   const Multi multi(curl_multi_init());
-  if (!easy || !multi) throw Error(ErrorKind::transient, kWhat, on, "out of memory");
+  if (!easy || !multi) throw Error(ErrorKind::transient, cannot_ask, on, "out of memory");
   const auto set = [&](CURLoption option, auto value) {
     if (const CURLcode code = curl_easy_setopt(easy.get(), option, value); code != CURLE_OK)
-      throw Error(ErrorKind::permanent, kWhat, on, curl_easy_strerror(code));
+      throw Error(ErrorKind::permanent, cannot_ask, on, curl_easy_strerror(code));
   };
   set(CURLOPT_CURLU, url.get());
   set(CURLOPT_NOSIGNAL, 1L);
@@ -199,16 +202,16 @@ HttpAnswer http(const HttpRequest& request) {
   for (int running = 1; running > 0;) {
     CURLMcode code = curl_multi_perform(multi.get(), &running);
     if (code == CURLM_OK && running > 0) code = curl_multi_poll(multi.get(), nullptr, 0, kLook, nullptr);
-    if (code != CURLM_OK) throw Error(ErrorKind::transient, kWhat, on, curl_multi_strerror(code));
+    if (code != CURLM_OK) throw Error(ErrorKind::transient, cannot_ask, on, curl_multi_strerror(code));
     if (running > 0 && request.stop && request.stop())
-      throw Error(ErrorKind::transient, kWhat, on, "told to stop");
+      throw Error(ErrorKind::transient, cannot_ask, on, "told to stop");
   }
   CURLcode code = CURLE_OK;
   int left = 0;
   while (const CURLMsg* message = curl_multi_info_read(multi.get(), &left))
     if (message->msg == CURLMSG_DONE) code = message->data.result;
   if (exchange.too_large)
-    throw Error(ErrorKind::permanent, kWhat, on,
+    throw Error(ErrorKind::permanent, cannot_ask, on,
                 "the answer is larger than " + show_size(request.body_limit));
   if (code != CURLE_OK) throw failure(easy.get(), code, told.data(), on, request, host);
   long status = 0, local_port = 0;
