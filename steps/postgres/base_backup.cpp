@@ -10,8 +10,8 @@
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/base.h"
+#include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/dump_look.h"
-#include "steps/postgres/lib/dump_server.h"
 #include "steps/postgres/lib/set_parts.h"
 
 namespace relight {
@@ -71,7 +71,7 @@ class BaseBackupStep : public Step {
       }
       base.foresee(0, preview);
       if (params.has("config_into")) Addition(call, path_of(params, "config_into", call)).foresee(0, preview);
-      foresee_server(DumpServer(params, call), base, call, preview);
+      foresee_server(DatabaseServer(params, call), base, call, preview);
     } catch (const Error& error) {
       preview.problems.push_back({error.failed, error.on, error.why, error.hint});
     }
@@ -113,7 +113,7 @@ class BaseBackupStep : public Step {
 
   void settle(const Params& params, Call& call) const override {
     if (!call.notes().contains("taking")) return;
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     end_sessions_named(sql, server.session());
   }
@@ -123,29 +123,25 @@ class BaseBackupStep : public Step {
   }
 
  private:
-  static void foresee_server(const DumpServer& server, const Addition& base, Call& call, Preview& preview) {
-    try {
-      sys::Sql sql = server.connect(call);
-      const Facts facts = facts_of(sql);
-      for (auto& [folder, needed] : preview.space) needed += facts.bytes;
-      preview.summary =
-          "take a base backup (" + sys::show_size(facts.bytes) + " before packing) into " + base.path();
-      if (dump_program("pg_basebackup", facts.major).empty())
-        throw Error(ErrorKind::refused, "cannot take a base backup", "pg_basebackup",
-                    "there is no such program", "install postgresql-client");
-      const std::string senders = sql.query("SHOW max_wal_senders").one();
-      if (senders == "0" || senders == "1")
-        throw Error(ErrorKind::refused, "cannot take a base backup", "max_wal_senders",
-                    "it is " + senders + ", and a base backup takes two", "set it to 4 or more, and restart");
-    } catch (const Error& error) {
-      if (error.kind != ErrorKind::transient) throw;
-      preview.verdict = Preview::Verdict::cannot_yet_tell;
-      preview.hints.push_back("the server does not answer yet (" + error.why + ")");
-    }
+  static void foresee_server(const DatabaseServer& server, const Addition& base, Call& call,
+                             Preview& preview) {
+    std::optional<sys::Sql> sql = server.foresee(call, preview);
+    if (!sql) return;
+    const Facts facts = facts_of(*sql);
+    for (auto& [folder, needed] : preview.space) needed += facts.bytes;
+    preview.summary =
+        "take a base backup (" + sys::show_size(facts.bytes) + " before packing) into " + base.path();
+    if (dump_program("pg_basebackup", facts.major).empty())
+      throw Error(ErrorKind::refused, "cannot take a base backup", "pg_basebackup",
+                  "there is no such program", "install postgresql-client");
+    const std::string senders = sql->query("SHOW max_wal_senders").one();
+    if (senders == "0" || senders == "1")
+      throw Error(ErrorKind::refused, "cannot take a base backup", "max_wal_senders",
+                  "it is " + senders + ", and a base backup takes two", "set it to 4 or more, and restart");
   }
 
   static void make(const Params& params, const Addition& base, const std::string& config, Call& call) {
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     const Facts facts = facts_of(sql);
     const std::string system = sql.query("SELECT system_identifier FROM pg_control_system()").one();
@@ -239,21 +235,8 @@ const StepType postgres_base_backup = {
              .doc = "tar is packed by zstd; plain is a data directory",
              .example = "\"plain\"",
              .choices = {"tar", "plain"}},
-            {.name = "server",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "where the server is, as libpq takes it, without a password; when not given, by the "
-                    "local socket, as the step's user (`as`)",
-             .example = "\"postgresql://postgres@127.0.0.1:5432\"",
-             .choices = {}},
-            {.name = "password",
-             .type = FieldType::secret,
-             .required = false,
-             .fallback = "",
-             .doc = "the password for the server",
-             .example = "secret.file \"/root/pg-password\"",
-             .choices = {}},
+            server_field(),
+            password_field(),
         },
     .outputs =
         {

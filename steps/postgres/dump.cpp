@@ -12,9 +12,9 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/dump_foresee.h"
 #include "steps/postgres/lib/dump_look.h"
-#include "steps/postgres/lib/dump_server.h"
 #include "steps/postgres/lib/set_parts.h"
 
 namespace relight {
@@ -71,7 +71,7 @@ class Dump : public Step {
         return preview;
       }
       dump.foresee(0, preview);
-      foresee_server(DumpServer(params, call), dump, call, preview);
+      foresee_server(DatabaseServer(params, call), dump, call, preview);
     } catch (const Error& error) {
       preview.problems.push_back({error.failed, error.on, error.why, error.hint});
     }
@@ -103,7 +103,7 @@ class Dump : public Step {
 
   void settle(const Params& params, Call& call) const override {
     if (!call.notes().contains("dumping")) return;
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     end_sessions_named(sql, server.session());
   }
@@ -113,16 +113,10 @@ class Dump : public Step {
   }
 
  private:
-  static void foresee_server(const DumpServer& server, const Addition& dump, Call& call, Preview& preview) {
-    std::optional<sys::Sql> sql;
-    try {
-      sql.emplace(server.connect(call));
-    } catch (const Error& error) {
-      if (error.kind != ErrorKind::transient) throw;
-      preview.verdict = Preview::Verdict::cannot_yet_tell;
-      preview.hints.push_back("the server does not answer yet (" + error.why + ")");
-      return;
-    }
+  static void foresee_server(const DatabaseServer& server, const Addition& dump, Call& call,
+                             Preview& preview) {
+    std::optional<sys::Sql> sql = server.foresee(call, preview);
+    if (!sql) return;
     const sys::Rows size =
         sql->query("SELECT pg_database_size(oid) FROM pg_database WHERE datname = $1", {server.database()});
     if (size.rows.empty())
@@ -139,7 +133,7 @@ class Dump : public Step {
   }
 
   static void make(const Params& params, const Addition& dump, Call& call) {
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call, server.database());
     const int version = server_major(sql);
     const Moment moment(sql);
@@ -216,21 +210,8 @@ const StepType postgres_dump = {
                  "how many at once, with format = \"directory\"; when not given, as many as there are cores",
              .example = "4",
              .choices = {}},
-            {.name = "server",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "where the server is, as libpq takes it, without a password; when not given, by the "
-                    "local socket, as the step's user (`as`)",
-             .example = "\"postgresql://postgres@127.0.0.1:5432\"",
-             .choices = {}},
-            {.name = "password",
-             .type = FieldType::secret,
-             .required = false,
-             .fallback = "",
-             .doc = "the password for the server",
-             .example = "secret.file \"/root/pg-password\"",
-             .choices = {}},
+            server_field(),
+            password_field(),
         },
     .outputs =
         {

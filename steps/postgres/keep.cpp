@@ -9,8 +9,8 @@
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/cluster.h"
+#include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/database_state.h"
-#include "steps/postgres/lib/dump_server.h"
 #include "steps/postgres/lib/rename.h"
 #include "steps/postgres/lib/rename_definition.h"
 #include "steps/postgres/lib/server.h"
@@ -85,7 +85,7 @@ class Keep : public Step {
       const Json kept = copy.kept();
       return {{"copy", kept.empty() ? "" : kept[0]["on"]}};
     }
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     DatabaseSwitch move(call, sql, server.database());
     if (move.state() == DatabaseSwitch::State::nothing) copy_database(params, call, server, sql, move);
@@ -102,7 +102,7 @@ class Keep : public Step {
       return copy.put_back();
     }
     if (!call.notes().contains("definition")) return;  // nothing was made yet
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     DatabaseSwitch move(call, sql, server.database());
     if (move.state() == DatabaseSwitch::State::nothing) return move.drop_new();
@@ -113,7 +113,7 @@ class Keep : public Step {
   void discard(const Params& params, Call& call, const Json*) const override {
     if (params.has("data")) return KeptCopy(call, data_of(params, call)).discard();
     if (!call.notes().contains("definition")) return;
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     DatabaseSwitch move(call, sql, server.database());
     move.state() == DatabaseSwitch::State::switched ? move.discard() : move.drop_new();
@@ -122,7 +122,7 @@ class Keep : public Step {
   Json kept(const Params& params, Call& call, const Json*) const override {
     if (params.has("data")) return KeptCopy(call, data_of(params, call)).kept();
     if (!call.notes().contains("definition")) return Json::array();
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     const DatabaseSwitch move(call, sql, server.database());
     std::string name = move.kept();
@@ -134,14 +134,14 @@ class Keep : public Step {
 
   void settle(const Params& params, Call& call) const override {
     if (params.has("data") || !call.notes().contains("definition")) return;
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     end_sessions_named(sql, server.session());
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
     if (params.has("data")) return sys::tree_digest(data_of(params, call));
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     return database_state(server, sql);
   }
@@ -161,16 +161,9 @@ class Keep : public Step {
   }
 
   static void foresee_database(const Params& params, Call& call, Preview& preview) {
-    const DumpServer server(params, call);
-    std::optional<sys::Sql> sql;
-    try {
-      sql.emplace(server.connect(call));
-    } catch (const Error& error) {
-      if (error.kind != ErrorKind::transient) throw;
-      preview.verdict = Preview::Verdict::cannot_yet_tell;
-      preview.hints.push_back("the server does not answer yet (" + error.why + ")");
-      return;
-    }
+    const DatabaseServer server(params, call);
+    std::optional<sys::Sql> sql = server.foresee(call, preview);
+    if (!sql) return;
     const DatabaseSwitch move(call, *sql, server.database());
     if (move.state() != DatabaseSwitch::State::nothing) {
       preview.verdict = Preview::Verdict::nothing_to_do;
@@ -195,7 +188,7 @@ class Keep : public Step {
                               "): stop what uses it in a step before this one");
   }
 
-  static void copy_database(const Params& params, Call& call, const DumpServer& server, sys::Sql& sql,
+  static void copy_database(const Params& params, Call& call, const DatabaseServer& server, sys::Sql& sql,
                             DatabaseSwitch& move) {
     const Json definition = database_definition(sql, server.database());
     if (definition.is_null())
@@ -254,21 +247,8 @@ const StepType postgres_keep = {
              .doc = "the data directory of a cluster that is stopped",
              .example = "\"/var/lib/postgresql/15/main\"",
              .choices = {}},
-            {.name = "server",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "where the server is, as libpq takes it, without a password; when not given, by the "
-                    "local socket, as the step's user (`as`)",
-             .example = "\"postgresql://postgres@127.0.0.1:5432\"",
-             .choices = {}},
-            {.name = "password",
-             .type = FieldType::secret,
-             .required = false,
-             .fallback = "",
-             .doc = "the password for the server",
-             .example = "secret.file \"/root/pg-password\"",
-             .choices = {}},
+            server_field(),
+            password_field(),
             {.name = "end_sessions",
              .type = FieldType::boolean,
              .required = false,

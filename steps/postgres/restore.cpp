@@ -8,11 +8,11 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/database_state.h"
 #include "steps/postgres/lib/dump_foresee.h"
 #include "steps/postgres/lib/dump_load.h"
 #include "steps/postgres/lib/dump_look.h"
-#include "steps/postgres/lib/dump_server.h"
 #include "steps/postgres/lib/rename.h"
 #include "steps/postgres/lib/rename_definition.h"
 
@@ -51,16 +51,9 @@ class Restore : public Step {
         return preview;
       }
     try {
-      const DumpServer server(params, call);
-      std::optional<sys::Sql> sql;
-      try {
-        sql.emplace(server.connect(call));
-      } catch (const Error& error) {
-        if (error.kind != ErrorKind::transient) throw;
-        preview.verdict = Preview::Verdict::cannot_yet_tell;
-        preview.hints.push_back("the server does not answer yet (" + error.why +
-                                "): what it lacks for this dump is told once it does");
-      }
+      const DatabaseServer server(params, call);
+      std::optional<sys::Sql> sql =
+          server.foresee(call, preview, ": what it lacks for this dump is told once it does");
       if (sql && DatabaseSwitch(call, *sql, server.database()).state() == DatabaseSwitch::State::switched) {
         preview.verdict = Preview::Verdict::nothing_to_do;
         preview.summary = "the database " + server.database() + " is restored";
@@ -74,7 +67,7 @@ class Restore : public Step {
   }
 
   Json apply(const Params& params, Call& call) const override {
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     DatabaseSwitch move(call, sql, server.database());
     if (move.state() == DatabaseSwitch::State::nothing) restore_beside(params, call, server, sql, move);
@@ -91,7 +84,7 @@ class Restore : public Step {
 
   void undo(const Params& params, Call& call, const Json*) const override {
     if (!call.notes().contains("restoring")) return;  // nothing was changed yet
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     DatabaseSwitch move(call, sql, server.database());
     move.revert(params.flag("end_sessions"));
@@ -101,14 +94,14 @@ class Restore : public Step {
 
   void discard(const Params& params, Call& call, const Json*) const override {
     if (!call.notes().contains("restoring")) return;
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     DatabaseSwitch(call, sql, server.database()).discard();
   }
 
   Json kept(const Params& params, Call& call, const Json*) const override {
     if (!call.notes().contains("restoring")) return Json::array();
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     const std::string old = DatabaseSwitch(call, sql, server.database()).kept();
     if (old.empty()) return Json::array();
@@ -117,19 +110,19 @@ class Restore : public Step {
 
   void settle(const Params& params, Call& call) const override {
     if (!call.notes().contains("restoring")) return;
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     end_sessions_named(sql, server.session());
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
-    const DumpServer server(params, call);
+    const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     return database_state(server, sql);
   }
 
  private:
-  static void restore_beside(const Params& params, Call& call, const DumpServer& server, sys::Sql& sql,
+  static void restore_beside(const Params& params, Call& call, const DatabaseServer& server, sys::Sql& sql,
                              DatabaseSwitch& move) {
     Preview preview;
     const DumpLook dump = foresee_dump(params, call, server, &sql, preview);
@@ -208,22 +201,8 @@ const StepType postgres_restore = {
              .doc = "the database's name",
              .example = "\"aihummer\"",
              .choices = {}},
-            {.name = "server",
-             .type = FieldType::text,
-             .required = false,
-             .fallback = "",
-             .doc = "where the server is, as libpq takes it, without a password; when not given, by the "
-                    "local socket, as the "
-                    "step's user (`as`)",
-             .example = "\"postgresql://postgres@127.0.0.1:5432\"",
-             .choices = {}},
-            {.name = "password",
-             .type = FieldType::secret,
-             .required = false,
-             .fallback = "",
-             .doc = "the password for the server",
-             .example = "secret.file \"/root/pg-password\"",
-             .choices = {}},
+            server_field(),
+            password_field(),
             {.name = "jobs",
              .type = FieldType::integer,
              .required = false,

@@ -10,7 +10,7 @@
 
 namespace relight::postgres {
 
-std::string database_state(const DumpServer& server, sys::Sql& sql) {
+std::string database_state(const DatabaseServer& server, sys::Sql& sql) {
   const Json definition = database_definition(sql, server.database());
   if (definition.is_null()) return "absent";
   sys::Sha256 sum;

@@ -3,12 +3,12 @@
 #include <string>
 
 #include "runner/sys/sql.h"
-#include "steps/postgres/lib/dump_server.h"
+#include "steps/postgres/lib/database_server.h"
 
 namespace relight::postgres {
 
 // Of the server's database: its own properties but our mark, and what pg_dump writes of it, rows and catalog.
 // "absent" where it is not there.
-std::string database_state(const DumpServer& server, sys::Sql& sql);
+std::string database_state(const DatabaseServer& server, sys::Sql& sql);
 
 }  // namespace relight::postgres

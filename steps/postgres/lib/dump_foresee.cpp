@@ -26,7 +26,7 @@ std::vector<std::string> missing(const std::set<std::string>& wanted, sys::Sql& 
   return names;
 }
 
-void ask_server(const Params& params, Call& call, const DumpServer& server, sys::Sql& sql,
+void ask_server(const Params& params, Call& call, const DatabaseServer& server, sys::Sql& sql,
                 const DumpLook& look, Preview& preview) {
   const std::string& database = server.database();
   const std::string on = "the server of " + database;
@@ -104,7 +104,7 @@ std::optional<sys::Time> moment_of_dump(const Params& params, const DumpLook& du
   return params.has("made_at") ? sys::parse_time(params.text("made_at")) : dump_moment(dump.made_at);
 }
 
-DumpLook foresee_dump(const Params& params, Call& call, const DumpServer& server, sys::Sql* sql,
+DumpLook foresee_dump(const Params& params, Call& call, const DatabaseServer& server, sys::Sql* sql,
                       Preview& preview) {
   const std::string path = sys::absolute(params.text("dump"));
   preview.summary = "restore the database " + server.database() + " from " + path;
@@ -145,7 +145,7 @@ DumpLook foresee_dump(const Params& params, Call& call, const DumpServer& server
   return look;
 }
 
-Json checked_restore(Call& call, const DumpServer& server, const std::string& database,
+Json checked_restore(Call& call, const DatabaseServer& server, const std::string& database,
                      const DumpLook& dump) {
   sys::Sql sql = server.connect(call, database);
   std::set<std::string> tables;

@@ -104,7 +104,7 @@ class Feed {
   std::thread thread_;
 };
 
-void load_plain(const DumpLoad& load, const DumpServer& server, Call& call) {
+void load_plain(const DumpLoad& load, const DatabaseServer& server, Call& call) {
   const sys::TempFolder folder;
   const std::string pipe = folder.path() + "/" + sys::name_of_path(load.path);
   if (mkfifo(pipe.c_str(), 0600) != 0) throw system_error(errno, "cannot make a pipe", pipe);
@@ -135,7 +135,7 @@ void load_plain(const DumpLoad& load, const DumpServer& server, Call& call) {
 
 }  // namespace
 
-void load_dump(const DumpLoad& load, const DumpServer& server, Call& call) {
+void load_dump(const DumpLoad& load, const DatabaseServer& server, Call& call) {
   if (load.format == DumpFormat::plain) return load_plain(load, server, call);
   sys::Command command;
   command.argv = {load.program, "--exit-on-error", "--verbose", "--no-password", "--dbname=" + load.database};

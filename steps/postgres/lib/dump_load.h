@@ -3,8 +3,8 @@
 #include <string>
 
 #include "runner/step/call.h"
+#include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/dump_look.h"
-#include "steps/postgres/lib/dump_server.h"
 
 namespace relight::postgres {
 
@@ -17,6 +17,6 @@ struct DumpLoad {
 };
 
 // Loads all of it or throws a permanent Error that holds the server's or the program's own lines.
-void load_dump(const DumpLoad& load, const DumpServer& server, Call& call);
+void load_dump(const DumpLoad& load, const DatabaseServer& server, Call& call);
 
 }  // namespace relight::postgres

@@ -7,7 +7,7 @@
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
-#include "steps/postgres/lib/dump_server.h"
+#include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/rename_definition.h"
 
 namespace relight::postgres {

@@ -1,4 +1,4 @@
-#include "steps/postgres/lib/dump_server.h"
+#include "steps/postgres/lib/database_server.h"
 
 #include <libpq-fe.h>
 
@@ -58,7 +58,7 @@ std::string shortened(const std::string& text, std::size_t limit) {
   return text.substr(0, limit - hash - 1) + "_" + sys::sha256_hex(text).substr(0, hash);
 }
 
-DumpServer::DumpServer(const Params& params, const Call& call)
+DatabaseServer::DatabaseServer(const Params& params, const Call& call)
     : database_(params.text_or("database", "postgres")),
       administration_("postgres"),
       session_(shortened("relight/" + call.run() + "/" + call.step())) {
@@ -80,6 +80,28 @@ DumpServer::DumpServer(const Params& params, const Call& call)
   if (password != nullptr) password_ = sys::trim(password->view());
 }
 
+Field server_field() {
+  return {.name = "server",
+          .type = FieldType::text,
+          .required = false,
+          .fallback = "",
+          .doc =
+              "where the server is, as libpq takes it, without a password; when not given, by the local "
+              "socket, as the step's user (`as`)",
+          .example = "\"postgresql://postgres@127.0.0.1:5432\"",
+          .choices = {}};
+}
+
+Field password_field() {
+  return {.name = "password",
+          .type = FieldType::secret,
+          .required = false,
+          .fallback = "",
+          .doc = "the password for the server",
+          .example = "secret.file \"/root/pg-password\"",
+          .choices = {}};
+}
+
 std::string database_target(const Params& params) {
   std::string host, port = "5432";
   for (const Word& word : words_of(params.text_or("server", ""))) {
@@ -91,7 +113,7 @@ std::string database_target(const Params& params) {
   return (here ? "" : host + ":") + port + "/" + params.text("database");
 }
 
-std::string DumpServer::url(const std::string& database) const {
+std::string DatabaseServer::url(const std::string& database) const {
   std::string authority, query;
   for (const auto& [word, value] : words_) {
     const bool by_socket = word == "host" && value.front() == '/';
@@ -107,7 +129,7 @@ std::string DumpServer::url(const std::string& database) const {
   return "postgresql://" + authority + "/" + percent(database) + query;
 }
 
-sys::Sql DumpServer::connect(const Call& call, const std::string& database) const {
+sys::Sql DatabaseServer::connect(const Call& call, const std::string& database) const {
   std::map<std::string, std::string> settings = words_;
   settings["dbname"] = database.empty() ? administration_ : database;
   settings["application_name"] = session_;
@@ -118,7 +140,19 @@ sys::Sql DumpServer::connect(const Call& call, const std::string& database) cons
   return sql;
 }
 
-std::map<std::string, std::string> DumpServer::environment() const {
+std::optional<sys::Sql> DatabaseServer::foresee(const Call& call, Preview& preview,
+                                                const std::string& until) const {
+  try {
+    return connect(call);
+  } catch (const Error& error) {
+    if (error.kind != ErrorKind::transient) throw;
+    preview.verdict = Preview::Verdict::cannot_yet_tell;
+    preview.hints.push_back("the server does not answer yet (" + error.why + ")" + until);
+    return std::nullopt;
+  }
+}
+
+std::map<std::string, std::string> DatabaseServer::environment() const {
   std::map<std::string, std::string> variables = variables_;
   variables["PGAPPNAME"] = session_;
   variables["PGCONNECT_TIMEOUT"] = "10";

@@ -1,21 +1,23 @@
-// The server that a dump is restored into: how the step, PostgreSQL's programs and later steps reach it.
+// A server that runs, and one of its databases: how a step, PostgreSQL's programs and later steps reach it.
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "runner/step/call.h"
 #include "runner/step/params.h"
+#include "runner/step/step.h"
 #include "runner/sys/error.h"
 #include "runner/sys/sql.h"
 
 namespace relight::postgres {
 
-class DumpServer {
+class DatabaseServer {
  public:
   // From the fields `server`, `password` and, where the type has it, `database`. Throws a refused Error for a
   // text that libpq cannot read and for a password that stands in it.
-  DumpServer(const Params& params, const Call& call);
+  DatabaseServer(const Params& params, const Call& call);
 
   const std::string& database() const { return database_; }
   std::string url(const std::string& database) const;  // without the password
@@ -23,6 +25,9 @@ class DumpServer {
   // "": the database for administration. No time limits of the server's hold in the session; a query ends
   // when the call must stop, so the call outlives it.
   sys::Sql connect(const Call& call, const std::string& database = "") const;
+
+  // For a preview: nothing, and a hint with `until` behind it, where the server does not answer yet.
+  std::optional<sys::Sql> foresee(const Call& call, Preview& preview, const std::string& until = "") const;
 
   // For PostgreSQL's programs: nothing of it is seen in a list of processes.
   std::map<std::string, std::string> environment() const;
@@ -35,6 +40,10 @@ class DumpServer {
   std::map<std::string, std::string> variables_;  // and as its variables
   std::string database_, administration_, session_, password_;
 };
+
+// The fields by which a step names it, for a type to declare.
+Field server_field();
+Field password_field();
 
 // "PORT/DATABASE" of a server of this host, else "HOST:PORT/DATABASE": for Step::targets.
 std::string database_target(const Params& params);
