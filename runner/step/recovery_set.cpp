@@ -15,9 +15,14 @@ namespace {
 
 constexpr const char* cannot_read = "cannot read the recovery set";
 
+constexpr const char* other_copy = "use another copy of the backup, or an older one";
+
 Problem damaged(const std::string& path, const std::string& why) {
-  return {"a file of the recovery set is not what was backed up", path, why,
-          "use another copy of the backup, or an older one"};
+  return {"a file of the recovery set is not what was backed up", path, why, other_copy};
+}
+
+Problem problem_of(const Error& error) {
+  return {error.failed, error.on, error.why, error.hint.empty() ? other_copy : error.hint};
 }
 
 }  // namespace
@@ -65,7 +70,7 @@ void check_files(const RecoverySet& set, bool every_byte, Call& call, SetReport&
       sha256 = file.at("sha256").get<std::string>();
       size = file.at("size").get<std::uint64_t>();
     } catch (const Error& error) {
-      report.problems.push_back({error.failed, error.on, error.why, error.hint});
+      report.problems.push_back(problem_of(error));
       continue;
     } catch (const std::exception&) {
       report.problems.push_back(damaged(set.folder + "/" + set_file, "an entry of `files` cannot be read"));
@@ -88,7 +93,7 @@ void check_files(const RecoverySet& set, bool every_byte, Call& call, SetReport&
         report.problems.push_back(damaged(whole, "its SHA-256 is another"));
       call.progress("read", bytes, 0);
     } catch (const Error& error) {
-      report.problems.push_back({error.failed, error.on, error.why, error.hint});
+      report.problems.push_back(problem_of(error));
     }
   }
   report.parts.push_back({"files", sys::show_count(looked) + (looked == 1 ? " file, " : " files, ") +
@@ -104,7 +109,7 @@ SetReport verify_set(const RecoverySet& set, bool every_byte, Call& call) {
     try {
       type->verify(set, every_byte, call, report);
     } catch (const Error& error) {
-      report.problems.push_back({error.failed, error.on, error.why, error.hint});
+      report.problems.push_back(problem_of(error));
     }
   }
   return report;

@@ -44,6 +44,12 @@ struct Places {
                   "what copies " + sys::parent_of(set) + " away takes both",
                   "keep it where a thief of the backup does not find it");
   }
+  // What backup.json binds must not change any more.
+  void refuse_sealed() const {
+    if (sys::exists(set + "/" + set_file))
+      throw Error(ErrorKind::refused, "the recovery set is sealed already", set,
+                  "it would not verify with other fingerprints", "name a new folder for each backup");
+  }
   std::string fingerprints() const { return set + "/fingerprints.json"; }
   std::string set, into;  // into: empty where the key is kept elsewhere already
 };
@@ -90,6 +96,7 @@ class Escrow : public Step {
       }
     try {
       const Places places(params, call);
+      places.refuse_sealed();
       if (const Secret* secret = params.peek_secret("key"))
         for (const auto& [name, text] : keys_of(params, secret->view()))
           fingerprint_json(text, params.text("encoding"), name, "");
@@ -112,6 +119,7 @@ class Escrow : public Step {
 
   Json apply(const Params& params, Call& call) const override {
     const Places places(params, call);
+    places.refuse_sealed();
     const Secret& secret = params.secret("key");
     Json fingerprints = Json::object();
     if (sys::exists(places.fingerprints())) fingerprints = recorded(places.fingerprints());

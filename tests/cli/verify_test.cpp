@@ -108,6 +108,21 @@ TEST_CASE("a run makes a recovery set, and it verifies") {
   CHECK(json["parts"].size() == 6);
 }
 
+TEST_CASE("a set that is sealed gets no other fingerprints") {
+  const Copy copy;
+  const Ran ran =
+      copy.bench.run(R"(
+runbook "late" {}
+local input = inputs { dir = { doc = "where", type = "path" }, env = { doc = "keys", type = "secret" } }
+key.escrow "keys" { key = input.env, variables = { "MASTER" }, set = input.dir / "set" }
+)",
+                     {"--set", "dir=" + copy.bench.path(), "--set", "env=file:" + made().bench.file("env")});
+  INFO(ran.out, ran.err);
+  CHECK(ran.exit == 2);
+  CHECK(flat(ran.out).find("the recovery set is sealed already") != std::string::npos);
+  CHECK(copy.verify().exit == 0);
+}
+
 TEST_CASE("whatever is damaged in a set is found, and named") {
   const Copy copy;
   SUBCASE("the dump") {
@@ -142,6 +157,8 @@ TEST_CASE("whatever is damaged in a set is found, and named") {
   SUBCASE("the blobs") {
     copy.flip("blobs.tar.zst", 0.7);
     copy.broken("blobs", "blobs.tar.zst");
+    const Json json = sys::parse_json(copy.verify({"--json"}).out);
+    for (const Json& problem : json["problems"]) CHECK(problem["hint"] != "");
   }
   SUBCASE("a file that is gone") {
     sys::remove_file(copy.path("set/blobs.sha256"));
