@@ -244,7 +244,6 @@ std::string why_absent(const std::string& name) {
       {"loadstring", "write the code where it stands, or in a module for require"},
       {"loadfile", "use require for a module beside the runbook"},
       {"dofile", "use require for a module beside the runbook"},
-      {"package", "require finds modules beside the runbook and in the library"},
       {"coroutine", "a runbook is read from top to bottom: use a loop"},
       {"collectgarbage", "memory is kept within bounds for you"},
       {"pcall", "an error in a runbook is for its author: let it be told"},

@@ -7,12 +7,12 @@
 
 #include <cstdlib>
 
+#include "runner/step/apt.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
-#include "steps/host/lib/apt.h"
 #include "tests/support/crash.h"
 #include "tests/support/debian.h"
 #include "tests/support/error.h"

@@ -1,4 +1,4 @@
-#include "steps/host/lib/apt.h"
+#include "runner/step/apt.h"
 
 #include <fnmatch.h>
 
@@ -35,8 +35,9 @@ std::string said(const sys::Result& result) {
 }
 
 bool passing(const std::string& why) {
-  for (const char* sign : {"Failed to fetch", "Unable to fetch", "Could not get lock", "Unable to acquire",
-                           "Temporary failure", "Could not connect", "Could not resolve", "No space left"})
+  for (const char* sign :
+       {"Failed to fetch", "Unable to fetch", "Could not get lock", "Unable to acquire", "was locked by",
+        "Temporary failure", "Could not connect", "Could not resolve", "No space left"})
     if (why.find(sign) != std::string::npos) return true;
   return false;
 }
@@ -161,6 +162,36 @@ Apt::Bytes Apt::bytes_of(const std::vector<Simulation::Install>& installs) {
   return bytes;
 }
 
+std::set<std::string> Apt::held() {
+  std::set<std::string> names;
+  for (const std::string& line : sys::split(read({"apt-mark", "showhold"}, "cannot list what is held"), '\n'))
+    if (const std::string name = sys::trim(line); !name.empty()) names.insert(name);
+  return names;
+}
+
+void Apt::hold(const std::vector<std::string>& names, bool wanted) {
+  if (names.empty()) return;
+  const std::string verb = wanted ? "hold" : "unhold", failed = "cannot " + verb;
+  std::vector<std::string> argv = {"apt-mark", verb};
+  argv.insert(argv.end(), names.begin(), names.end());
+  const sys::Result result = run(std::move(argv), false);
+  const std::string why = said(result);
+  if (!result.ok())
+    throw Error(passing(why) ? ErrorKind::transient : ErrorKind::permanent, failed, sys::join(names, ", "),
+                why.empty() ? "apt-mark exited with " + std::to_string(result.exit_code) : why,
+                "the step's log has all that apt-mark said");
+  const std::set<std::string> now = held();
+  for (const std::string& name : names)
+    if (now.contains(name) != wanted)
+      throw Error(ErrorKind::permanent, failed, name, "apt-mark ended well, and still it is not so",
+                  "try it by hand: apt-mark " + verb + " " + name);
+}
+
+int Apt::compare(const std::string& one, const std::string& other) {
+  if (run({"dpkg", "--compare-versions", one, "eq", other}, false).ok()) return 0;
+  return run({"dpkg", "--compare-versions", one, "lt", other}, false).ok() ? -1 : 1;
+}
+
 Simulation Apt::simulate(std::vector<std::string> argv) {
   argv.insert(argv.begin() + 1, "-s");
   const sys::Result result = run(std::move(argv), true);
@@ -173,6 +204,7 @@ std::vector<std::string> Apt::install_argv(const std::vector<std::string>& wante
   // --fix-broken: what a killed dpkg left is brought to its end by the same command.
   std::vector<std::string> argv = {"apt-get", "install", "-y", "--fix-broken", "--allow-downgrades"};
   argv.push_back(recommends_ ? "--install-recommends" : "--no-install-recommends");
+  if (change_held_) argv.push_back("--allow-change-held-packages");
   argv.insert(argv.end(), wanted.begin(), wanted.end());
   return argv;
 }
@@ -183,6 +215,7 @@ Simulation Apt::simulate_install(const std::vector<std::string>& wanted) {
 
 Simulation Apt::simulate_remove(const std::vector<std::string>& names) {
   std::vector<std::string> argv = {"apt-get", "remove", "-y"};
+  if (change_held_) argv.push_back("--allow-change-held-packages");
   argv.insert(argv.end(), names.begin(), names.end());
   return simulate(std::move(argv));
 }
@@ -224,6 +257,7 @@ void Apt::install(const std::vector<std::string>& wanted) {
 
 void Apt::remove(const std::vector<std::string>& names) {
   std::vector<std::string> argv = {"apt-get", "remove", "-y", "--fix-broken"};
+  if (change_held_) argv.push_back("--allow-change-held-packages");
   argv.insert(argv.end(), names.begin(), names.end());
   change(std::move(argv), "cannot remove", sys::join(names, " "));
 }

@@ -1,4 +1,4 @@
-#include "steps/host/lib/choice.h"
+#include "runner/step/package_choice.h"
 
 #include <algorithm>
 
@@ -31,8 +31,9 @@ std::vector<std::string> chosen(const Versions& wanted,
     const auto found = offered.find(name);
     const std::vector<std::string> none;
     const auto& versions = found == offered.end() ? none : found->second;
-    const auto fitting = std::find_if(versions.begin(), versions.end(),
-                                      [&](const std::string& one) { return version_fits(one, version); });
+    const auto fitting =
+        std::find_if(versions.begin(), versions.end(),
+                     [&fit = version](const std::string& one) { return version_fits(one, fit); });
     if (fitting != versions.end())
       choice.push_back(name + "=" + *fitting);
     else

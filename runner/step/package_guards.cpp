@@ -1,4 +1,4 @@
-#include "steps/host/lib/guards.h"
+#include "runner/step/package_guards.h"
 
 #include "runner/step/placed_file.h"
 #include "runner/sys/failpoint.h"
@@ -15,17 +15,17 @@ PlacedFile clusters_file(Call& call) {
 
 }  // namespace
 
-void Guards::raise(bool clusters) {
+void PackageGuards::raise(bool clusters) {
   // 101: "action forbidden by policy".
   policy(call_).put("#!/bin/sh\n# relight installs packages: nothing may start until it is done\nexit 101\n",
                     Access{.mode = 0755, .uid = std::nullopt, .gid = std::nullopt});
   if (clusters)
     clusters_file(call_).put("create_main_cluster = false\n",
                              Access{.mode = 0644, .uid = std::nullopt, .gid = std::nullopt});
-  failpoint("host.packages:guarded");
+  failpoint("packages:guarded");
 }
 
-void Guards::lift() {
+void PackageGuards::lift() {
   clusters_file(call_).undo();
   policy(call_).undo();
 }

@@ -1,7 +1,7 @@
-// apt and dpkg, as host.packages drives them: never asking, keeping configuration files that are there.
+// apt and dpkg, as steps drive them: never asking, keeping configuration files that are there.
 #pragma once
 #include <map>
-#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,7 +37,9 @@ bool version_fits(const std::string& version, const std::string& wanted);
 
 class Apt {
  public:
-  Apt(Call& call, bool recommends) : call_(call), recommends_(recommends) {}
+  // change_held: those that are asked for may be held; apt changes no other one that is.
+  Apt(Call& call, bool recommends, bool change_held = false)
+      : call_(call), recommends_(recommends), change_held_(change_held) {}
 
   std::map<std::string, Package> packages();
   std::map<std::string, std::vector<std::string>> offered(const std::vector<std::string>& names);
@@ -48,6 +50,12 @@ class Apt {
     std::uint64_t download = 0, installed = 0;
   };
   Bytes bytes_of(const std::vector<Simulation::Install>& installs);
+
+  // dpkg's holds: what no upgrade moves. A name that is none of the host's architecture bears its own.
+  std::set<std::string> held();
+  void hold(const std::vector<std::string>& names, bool wanted);  // throws Error where they are not so then
+  // -1, 0 or 1, by Debian's order of versions.
+  int compare(const std::string& one, const std::string& other);
 
   Simulation simulate_install(const std::vector<std::string>& wanted);  // NAME=VERSION
   Simulation simulate_remove(const std::vector<std::string>& names);
@@ -66,7 +74,7 @@ class Apt {
   void change(std::vector<std::string> argv, const std::string& what_failed, const std::string& on);
 
   Call& call_;
-  bool recommends_;
+  bool recommends_, change_held_;
 };
 
 }  // namespace relight

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "steps/host/lib/apt.h"
+#include "runner/step/apt.h"
 
 namespace relight {
 

@@ -7,9 +7,9 @@
 
 namespace relight {
 
-class Guards {
+class PackageGuards {
  public:
-  explicit Guards(Call& call) : call_(call) {}
+  explicit PackageGuards(Call& call) : call_(call) {}
   void raise(bool clusters);  // clusters: PostgreSQL's too
   void lift();                // the files are as they were before; nothing to do when they are
 
