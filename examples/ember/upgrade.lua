@@ -7,6 +7,8 @@ local input = inputs {
   version  = { doc = "version to upgrade to", example = "1.1.0" },
   releases = { doc = "folder with ember-VERSION.tar.zst and SHA256SUMS", type = "location" },
   backup   = { doc = "a new folder for the backup that is taken first", type = "path", example = "/backup/before-1.1.0" },
+  max_age  = { doc = "take no backup: verify the one that lies there, which may be this old", type = "duration",
+               optional = true },
   home     = { doc = "folder that Ember lives in", type = "path", default = "/srv/ember" },
   port     = { doc = "port that it answers on, as EMBER_LISTEN has it", type = "int", default = 8600 },
   server   = { doc = "its PostgreSQL server, as libpq takes it", default = "host=/var/run/postgresql" },
@@ -18,9 +20,9 @@ runbook "ember-upgrade" { on_failure = "rollback" }
 local home, url = input.home, "http://127.0.0.1:" .. input.port
 local env, pid_file = home / "env", home / "run/ember.pid"
 
-upgrade.well { url = url, within = "10s" }
+upgrade.well { url = url, from = input.from, to = input.version, within = "10s" }
 upgrade.backup {
-  set = input.backup, product = "ember", version = input.from, database = "ember", server = input.server,
+  set = input.backup, max_age = input.max_age, product = "ember", version = input.from, database = "ember", server = input.server,
   blobs = home / "blobs", keys = secret.file(home / "env"),
   variables = { "EMBER_MASTER_KEY", "EMBER_MEDIA_TOKEN_SECRET" },
 }

@@ -3,32 +3,43 @@
 -- what was well before is probed again. It knows no product: names, folders and URLs come from the runbook.
 local upgrade = {}
 
--- What must answer now, and again after a rollback.
+-- What must answer now, and again after a rollback: the version that is told to run, and no other.
 function upgrade.well(w)
+  if w.from and w.from == w.to then
+    error("nothing to upgrade: " .. w.to .. " is the version that runs, and stays as it is", 0)
+  end
   probe.http "well" {
-    url = w.url .. "/api/health", expect = { status = 200, json = { status = "ok" } }, within = w.within, proves = "both",
+    url = w.url .. "/api/health", expect = { status = 200, json = { status = "ok", version = w.from } },
+    within = w.within, proves = "both",
   }
 end
 
--- A recovery set of the version that runs, read back before anything stops.
+-- A recovery set of the version that runs, read back before anything stops. With `max_age` it is taken by something
+-- else, and verified alone. `folder`: where the dump goes, if the folder is made by a step.
 function upgrade.backup(b)
-  local dump = postgres.dump "dump" {
-    database = b.database, server = b.server, into = b.set / (b.database .. ".dump"), as = b.as,
-  }
-  local packed = blobs.archive "archive" { from = b.blobs, into = b.set / "blobs.tar.zst" }
-  key.escrow "fingerprints" { key = b.keys, variables = b.variables, set = b.set }
-  local sealed = backup.seal "seal" {
-    set = b.set, product = b.product, version = b.version,
-    database = { name = b.database, dump = dump.path, lsn = dump.lsn, server_version = dump.server_version },
-    blobs = { archive = packed.path, manifest = packed.manifest },
-  }
-  backup.verify "verified" { set = sealed.set, product = b.product, version = b.version }
+  local set = b.set
+  if not b.max_age then
+    local dump = postgres.dump "dump" {
+      database = b.database, server = b.server, into = (b.folder or b.set) / (b.database .. ".dump"), as = b.as,
+    }
+    local packed = b.blobs and blobs.archive "archive" { from = b.blobs, into = b.set / "blobs.tar.zst" }
+    key.escrow "fingerprints" { key = b.keys, variables = b.variables, set = b.set }
+    local sealed = backup.seal "seal" {
+      set = b.set, product = b.product, version = b.version,
+      database = { name = b.database, dump = dump.path, lsn = dump.lsn, server_version = dump.server_version },
+      blobs = packed and { archive = packed.path, manifest = packed.manifest },
+    }
+    set = sealed.set
+  end
+  backup.verify "verified" { set = set, product = b.product, version = b.version, max_age = b.max_age }
 end
 
 -- After the stop, so that no acknowledged write is lost; until the start all of this is downtime.
 function upgrade.keep(k)
   postgres.keep "keep-database" { database = k.database, server = k.server, as = k.as }
-  blobs.keep "keep-blobs" { path = k.blobs }
+  if k.blobs then
+    blobs.keep "keep-blobs" { path = k.blobs }
+  end
 end
 
 -- The new version, and no other, answers; and goes on answering.

@@ -22,6 +22,17 @@ void check_expected(const Params& params, const RecoverySet& set) {
                   "it is of " + (set.text(field).empty() ? "none" : set.text(field)) + ", not of " +
                       params.text(field),
                   "name the set that belongs to it");
+  if (!params.has("max_age")) return;
+  const auto sealed = sys::parse_time(set.text("time"));
+  if (!sealed)
+    throw Error(ErrorKind::refused, "cannot tell the age of the recovery set", set.folder,
+                "its backup.json has no `time`", "use another copy of the backup");
+  const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(sys::now() - *sealed);
+  if (age > params.duration("max_age"))
+    throw Error(ErrorKind::refused, "the recovery set is too old", set.folder,
+                "it was sealed " + sys::show_duration(age) + " ago, at " + set.text("time") +
+                    ", and may be " + sys::show_duration(params.duration("max_age")) + " old",
+                "take a new backup: what was written since would be lost");
 }
 
 class Verify : public Step {
@@ -111,6 +122,13 @@ const StepType backup_verify = {
              .fallback = "",
              .doc = "the version that it must be a backup of",
              .example = "\"1.4.2\"",
+             .choices = {}},
+            {.name = "max_age",
+             .type = FieldType::duration,
+             .required = false,
+             .fallback = "",
+             .doc = "how long ago it may have been sealed; any time when not given",
+             .example = "\"6h\"",
              .choices = {}},
             {.name = "depth",
              .type = FieldType::choice,

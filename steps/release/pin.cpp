@@ -19,6 +19,10 @@
 namespace relight {
 namespace {
 
+// A release of up to so many bytes is compared with its checksums by every plan: it is found out before
+// anything is stopped for it.
+constexpr std::uint64_t compared_at_once = 256u << 20;
+
 void check_name(const std::string& field, const std::string& text) {
   const bool plain = !text.empty() && text.front() != '.' && text.front() != '-' && text.size() < 128 &&
                      std::all_of(text.begin(), text.end(), [](unsigned char c) {
@@ -207,7 +211,10 @@ class PinRelease : public Step {
       preview.space[pin.release] = bytes;
       if (!source.has_checksums())
         preview.hints.push_back(source.path() + " is taken as it is: no SHA256SUMS lists it");
-      if (call.full_depth()) source.verify();
+      if (call.full_depth() || (source.has_checksums() && bytes <= compared_at_once))
+        source.verify();
+      else if (source.has_checksums())
+        preview.hints.push_back("its checksums are compared when it is brought, or now with --depth full");
     }
     if (now) {
       preview.summary += ", in place of " + version_named(*now);
@@ -227,7 +234,8 @@ const StepType release_pin = {
         "one in one atomic "
         "step. In `from` lies a folder PRODUCT-VERSION, or PRODUCT-VERSION.tar.zst or .tar.gz; a SHA256SUMS "
         "beside it (or "
-        "within the folder) is verified. A version that lies there already is not brought again. `latest` "
+        "within the folder) is verified, by the plan up to 256 MiB. A version that lies there already is not "
+        "brought again. `latest` "
         "and its like are "
         "refused. Undo moves the link back if it is still the one that this step set.",
     .example =

@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 #include "runner/sys/digest.h"
 #include "runner/sys/files.h"
@@ -158,8 +161,7 @@ TEST_CASE("a release that is damaged, unlisted or not there changes nothing") {
                                                         "/app-1.0.0.tar.gz: its checksum is missing from " +
                                                         site.from() + "/SHA256SUMS");
   site.sum(std::string(64, '0') + "  app-1.0.0.tar.gz\n");
-  CHECK(site.preview("1.0.0").problems.empty());
-  CHECK(site.preview("1.0.0", true).problems.at(0).what == "the release is damaged");
+  CHECK(site.preview("1.0.0").problems.at(0).what == "the release is damaged");
   CHECK(told_error([&] {
           site.apply("1.0.0");
         }).starts_with("permanent: the release is damaged: " + site.from()));
@@ -185,6 +187,22 @@ TEST_CASE("a release that is damaged, unlisted or not there changes nothing") {
           folders.apply("1.0.0");
         }).starts_with("permanent: the release is damaged: " + tree + "/LICENCE"));
   CHECK(folders.link() == "");
+}
+
+TEST_CASE("a release that is too large for a quick plan is compared in full depth") {
+  const Site site;
+  const std::string large = site.from() + "/app-1.0.0.tar.gz";
+  sys::write_file(large, "", 0644);
+  site.sum(std::string(64, '0') + "  app-1.0.0.tar.gz\n");
+  const int fd = open(large.c_str(), O_WRONLY | O_CLOEXEC);
+  REQUIRE(posix_fallocate(fd, 0, 257 << 20) == 0);
+  close(fd);
+  CHECK(site.preview("1.0.0").problems.empty());
+  CHECK(site.preview("1.0.0").hints ==
+        std::vector<std::string>{"its checksums are compared when it is brought, or now with --depth full"});
+  CHECK(site.preview("1.0.0", true).problems.at(0).what == "the release is damaged");
+  std::filesystem::resize_file(large, 1 << 20);
+  CHECK(site.preview("1.0.0").problems.at(0).what == "the release is damaged");
 }
 
 TEST_CASE("what is no exact version is refused") {
