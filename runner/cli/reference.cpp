@@ -24,6 +24,12 @@ std::string rows(const std::string& name, std::size_t width, const std::string& 
   return fmt::format("  {:<{}}  {}\n", name, width, wrapped(text, width + 4));
 }
 
+std::string names_of(const std::vector<Field>& fields) {
+  std::vector<std::string> names;
+  for (const Field& field : fields) names.push_back(field.name + (field.required ? "" : "?"));
+  return sys::join(names, ", ");
+}
+
 std::string describe(const StepType& type) {
   std::string out = type.name + "\n\n" + wrapped(type.doc, 0) + "\n\n";
   std::size_t width = 0;
@@ -32,6 +38,7 @@ std::string describe(const StepType& type) {
   if (!type.fields.empty()) out += "fields\n";
   for (const Field& field : type.fields) {
     std::string text = field.choices.empty() ? name_of(field.type) : sys::join(field.choices, " | ");
+    if (field.type == FieldType::tagged) text += "{ " + names_of(field.parts) + " }";
     if (field.required) text += ", required";
     if (!field.fallback.empty()) text += ", default " + field.fallback;
     if (!field.doc.empty()) text += ": " + field.doc;

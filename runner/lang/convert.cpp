@@ -182,7 +182,8 @@ class Converter {
 }  // namespace
 
 Json to_json(lua_State* lua, int index, const std::string& field, FieldType as, Found& found) {
-  const bool table_wanted = as == FieldType::table || as == FieldType::texts || as == FieldType::env;
+  const bool table_wanted =
+      as == FieldType::table || as == FieldType::texts || as == FieldType::env || as == FieldType::tagged;
   return Converter(lua, found).convert(lua_absindex(lua, index), field, table_wanted);
 }
 

@@ -143,8 +143,15 @@ struct Words {
     return 1;
   }
 
+  // FAMILY{ ... }: the table under the family's name, for a field that takes such a value.
   static int call_family(lua_State* lua) {
     const std::string family = lua_tostring(lua, lua_upvalueindex(1));
+    if (of(lua).tags_.count(family) != 0 && lua_type(lua, 2) == LUA_TTABLE) {
+      lua_createtable(lua, 0, 1);
+      lua_pushvalue(lua, 2);
+      lua_setfield(lua, -2, family.c_str());
+      return 1;
+    }
     throw Refusal("`" + family + "` is a family of step types", "write " + family + ".TYPE \"NAME\" { ... }");
   }
 
@@ -275,7 +282,10 @@ Evaluation::Evaluation(Sources& sources, Scans& scans, const std::vector<const S
     if (dot == std::string::npos) continue;
     families_.insert(type->name.substr(0, dot));
     type_names_.push_back(type->name);
+    for (const Field& field : type->fields)
+      if (field.type == FieldType::tagged) tags_.insert(field.choices.begin(), field.choices.end());
   }
+  families_.insert(tags_.begin(), tags_.end());
   open_words();
 }
 

@@ -45,6 +45,7 @@ class Evaluation {
   const std::vector<const StepType*>& types_;
   const Given& given_;
   std::set<std::string> families_;
+  std::set<std::string> tags_;  // the families whose table may be called: of the tagged fields
   std::vector<std::string> type_names_;
   Builder builder_;
   State state_;

@@ -147,6 +147,18 @@ std::vector<Fault> check_texts(const Field& field, const Json& value, bool secre
   return faults;
 }
 
+// As FAMILY{ ... } gives it: {"FAMILY": {PART: VALUE}}.
+std::vector<Fault> check_tagged(const Field& field, const Json& value) {
+  const std::string tag =
+      is_table(value) && value.size() == 1 && value.is_object() ? value.begin().key() : "";
+  if (std::find(field.choices.begin(), field.choices.end(), tag) == field.choices.end() ||
+      !is_table(value.begin().value()))
+    return {wrong(field, "made by " + sys::join(field.choices, " or "), value, "")};
+  std::vector<Fault> faults = check_values(field.parts, value.begin().value());
+  for (Fault& fault : faults) fault.field = field.name + "." + fault.field;
+  return faults;
+}
+
 }  // namespace
 
 const char* name_of(FieldType type) {
@@ -189,6 +201,8 @@ const char* name_of(FieldType type) {
       return "table";
     case FieldType::function:
       return "function";
+    case FieldType::tagged:
+      return "value of a family";
   }
   return "text";
 }
@@ -210,6 +224,8 @@ std::vector<Fault> check_value(const Field& field, const Json& value) {
     case FieldType::function:
       if (!is_function(value)) return {wrong(field, "a function", value, "")};
       return {};
+    case FieldType::tagged:
+      return check_tagged(field, value);
     case FieldType::secret:
       if (is_secret(value)) return {};
       // Never described: what was written here by mistake may be the secret itself.

@@ -28,6 +28,7 @@ enum class FieldType {
   env,        // a table NAME -> text or secret
   table,      // any table
   function,   // a Lua function; only the words of the language use it
+  tagged,     // FAMILY{ ... }: a table of `parts` under one of the families in `choices`
 };
 
 struct Field {
@@ -38,6 +39,7 @@ struct Field {
   std::string doc;
   std::string example;  // as it stands in a runbook
   std::vector<std::string> choices;
+  std::vector<Field> parts = {};  // of a tagged value
 };
 
 const char* name_of(FieldType type);

@@ -56,10 +56,11 @@ bool holds(int pid, const std::string& link) {
 
 }  // namespace
 
-std::vector<Listener> listeners_on(int port) {
+std::vector<Listener> listeners_on(int port, int pid) {
   std::vector<Listener> found;
-  add_listeners("/proc/net/tcp", port, found);
-  add_listeners("/proc/net/tcp6", port, found);
+  const std::string folder = pid == 0 ? "/proc/net" : "/proc/" + std::to_string(pid) + "/net";
+  add_listeners(folder + "/tcp", port, found);
+  add_listeners(folder + "/tcp6", port, found);
   return found;
 }
 

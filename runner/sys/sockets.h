@@ -15,7 +15,8 @@ struct Listener {
   std::uint64_t inode = 0;
 };
 
-std::vector<Listener> listeners_on(int port);
+// As seen from the network of a process; 0: ours. Nobody where it may not be looked into.
+std::vector<Listener> listeners_on(int port, int pid = 0);
 
 // Which of the processes hold the socket. Another user's processes can be looked into by root alone.
 std::vector<ProcStat> holders_of_socket(std::uint64_t inode, const std::vector<ProcStat>& among);

@@ -2,6 +2,7 @@
 
 #include "runner/step/step.h"
 #include "runner/step/value.h"
+#include "runner/step/via.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/json_whole.h"
@@ -11,8 +12,10 @@
 namespace relight {
 namespace {
 
-Json outputs_of(const Params& params, const sys::ProcessId& process) {
-  return {{"identity", to_text(process)}, {"pid", process.pid}, {"version", params.text_or("version", "")}};
+Json outputs_of(const Params& params, const Service& service, const sys::ProcessId& process) {
+  return {{"identity", service.identity(process)},
+          {"pid", process.pid},
+          {"version", params.text_or("version", "")}};
 }
 
 class Start : public Step {
@@ -22,13 +25,17 @@ class Start : public Step {
   Preview preview(const Params& params, Call& call) const override {
     Preview preview;
     try {
-      for (const char* field : {"unit", "command", "pid_file", "env_file", "log", "cwd", "env"})
+      for (const char* field : {"unit", "via", "command", "pid_file", "env_file", "log", "cwd", "env"})
         if (!params.known(field)) {
           preview.verdict = Preview::Verdict::cannot_yet_tell;
           preview.proved_after = *outputs_used(params.all()[field]).begin();
           preview.summary = "start the service of " + shown(params.all()[field]);
           return preview;
         }
+      if (const auto via = via_of(params, call); via && !foresee_via(*via, call, preview)) {
+        preview.summary = "start " + via->text();
+        return preview;
+      }
       auto service = service_of(params, call);
       if (!service->can_start())
         throw Error(ErrorKind::refused, "cannot tell how to start", service->name(), "no `command` is given",
@@ -41,6 +48,8 @@ class Start : public Step {
             (enable ? "enable " + service->name() + ", which" : service->name()) + " runs already";
         if (running->pid > 0) preview.summary += ", " + sys::show_process(running->pid);
         preview.hints.push_back("unless an earlier step stops it, it is left as it is");
+        if (const std::string why = service->outdated(); !why.empty())
+          preview.hints.push_back(why + ": such a start is refused");
         return preview;
       }
       if (!enable) preview.hints = service->hints();
@@ -67,6 +76,7 @@ class Start : public Step {
       call.note("before", before);
     }
     failpoint("service.start:noted");
+    if (running) refuse_outdated(*service);
     if (!running) {
       refuse_lacks(*service);
       const std::string token = token_of(call);
@@ -81,14 +91,15 @@ class Start : public Step {
                   "it was up, and is gone", "look into its log");
     if (enable && !service->enabled()) service->set_enabled(call, true);
     failpoint("service.start:enabled");
-    return outputs_of(params, *running);
+    return outputs_of(params, *service, *running);
   }
 
   Done check(const Params& params, Call& call, Json& outputs) const override {
     auto service = service_of(params, call);
     auto running = service->running();
     if (!running || (wants_enabled(params, *service) && !service->enabled())) return Done::no;
-    outputs = outputs_of(params, *running);
+    if (!service->outdated().empty()) return Done::no;
+    outputs = outputs_of(params, *service, *running);
     return Done::yes;
   }
 
@@ -112,6 +123,12 @@ class Start : public Step {
   }
 
  private:
+  static void refuse_outdated(const Service& service) {
+    if (const std::string why = service.outdated(); !why.empty())
+      throw Error(ErrorKind::refused, "the service runs as it was", service.name(), why,
+                  "stop it before: service.stop");
+  }
+
   static bool wants_enabled(const Params& params, const Service& service) {
     if (!params.flag("enable")) return false;
     if (!service.can_enable())
@@ -149,7 +166,11 @@ const StepType service_start = {
         "Start a service that outlives relight.\n"
         "By `unit` under systemd. Where none runs: by `command`, `pid_file` and what goes with them, "
         "detached, as the user "
-        "`as`, or a PostgreSQL cluster by its unit's name `postgresql@V-NAME`. One that runs already is left "
+        "`as`, or a PostgreSQL cluster by its unit's name `postgresql@V-NAME`. By `via` under docker "
+        "compose: that "
+        "service alone, up when it is healthy; what a container keeps outside of its volumes is gone when "
+        "its "
+        "file has changed. One that runs already is left "
         "as it is. After "
         "a crash the one that was started is found by its pid file and by RELIGHT_TOKEN in its environment: "
         "never a "
@@ -157,7 +178,7 @@ const StepType service_start = {
         "enabled.",
     .example = "service.start \"aihummer\" { unit = \"aihummer\", version = \"1.4.2\" }",
     .fields = fields(),
-    .outputs = {{"identity", "its main process, as `service` of a probe takes it"},
+    .outputs = {{"identity", "its main process or its container, as `service` of a probe takes it"},
                 {"pid", "its main process; 0 for a unit without one"},
                 {"version", "as given"}},
     .in_doubt = InDoubt::again,

@@ -2,6 +2,7 @@
 
 #include "runner/step/step.h"
 #include "runner/step/value.h"
+#include "runner/step/via.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/json_whole.h"
@@ -18,19 +19,23 @@ class Stop : public Step {
   Preview preview(const Params& params, Call& call) const override {
     Preview preview;
     try {
-      for (const char* field : {"unit", "pid_file", "command"})
+      for (const char* field : {"unit", "via", "pid_file", "command"})
         if (!params.known(field)) {
           preview.verdict = Preview::Verdict::cannot_yet_tell;
           preview.proved_after = *outputs_used(params.all()[field]).begin();
           preview.summary = "stop the service of " + shown(params.all()[field]);
           return preview;
         }
+      if (const auto via = via_of(params, call); via && !foresee_via(*via, call, preview)) {
+        preview.summary = "stop " + via->text();
+        return preview;
+      }
       auto service = service_of(params, call);
       const bool there = service->exists();
       if (!there || service->ended()) {
         preview.verdict = Preview::Verdict::nothing_to_do;
         preview.summary = service->name() + (there ? " does not run" : " does not exist");
-        foresee_port(params, call, std::nullopt, preview);
+        foresee_port(params, call, *service, preview);
         return preview;
       }
       const auto running = service->running();
@@ -38,7 +43,7 @@ class Stop : public Step {
       if (running && running->pid > 0) preview.summary += ", " + sys::show_process(running->pid);
       if (!service->can_start())
         preview.cannot_undo = "that it is stopped: without `command` it is not known how it is started";
-      foresee_port(params, call, running, preview);
+      foresee_port(params, call, *service, preview);
     } catch (const Error& error) {
       preview.problems.push_back({error.failed, error.on, error.why, error.hint});
     }
@@ -96,10 +101,9 @@ class Stop : public Step {
     return call.port(static_cast<int>(params.integer("port")));
   }
 
-  static void foresee_port(const Params& params, Call& call, const std::optional<sys::ProcessId>& running,
-                           Preview& preview) {
+  static void foresee_port(const Params& params, Call& call, const Service& service, Preview& preview) {
     if (!params.has("port")) return;
-    std::string strangers = strangers_on(port_of(params, call), running);
+    std::string strangers = service.strangers(port_of(params, call));
     if (strangers.empty()) return;
     preview.problems.push_back({"the port will not be free", std::to_string(port_of(params, call)),
                                 strangers + ", and is not this service",
@@ -115,7 +119,8 @@ const StepType service_stop = {
     .doc =
         "Stop a service: ended, with all that it started, and its `port` free.\n"
         "By `unit` under systemd; where none runs, by `pid_file`, or a PostgreSQL cluster by its unit's name "
-        "`postgresql@V-NAME`. What does not run, or does not exist, is done already. Undo starts it again if "
+        "`postgresql@V-NAME`; by `via` under docker compose, its container ended. What does not run, or does "
+        "not exist, is done already. Undo starts it again if "
         "it ran "
         "before.",
     .example = "service.stop \"stop\" { unit = \"aihummer\", port = 8080 }",

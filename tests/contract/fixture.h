@@ -60,6 +60,8 @@ struct Subject {
   std::function<std::unique_ptr<Fixture>()> make;
   // Of the points that are no commit points, the part that is tried without RELIGHT_TEST_ALL: one of so many.
   int one_of = 1;
+  bool apart =
+      false;  // checked by a test of its own, that of what the other subjects of its type do not need
 };
 
 const std::vector<Subject>& subjects();

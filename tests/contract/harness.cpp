@@ -309,11 +309,11 @@ class Contract {
 
 }  // namespace
 
-void check_contract(const std::string& types) {
+void check_contract(const std::string& types, bool apart) {
   static Tally tally;
   bool any = false;
   for (const Subject& subject : subjects())
-    if (subject.type.starts_with(types)) {
+    if (subject.type.starts_with(types) && subject.apart == apart) {
       any = true;
       Contract(subject, tally).check();
     }

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "runner/sys/json_whole.h"
 #include "tests/support/runbook.h"
 
 using namespace relight;
@@ -26,6 +27,10 @@ shell.run "a" "b")lua")
   CHECK(Runbook(R"lua(runbook "t" {}
 host "x" {})lua")
             .refusal() == "test.lua:2: `host` is a family of step types | write host.TYPE \"NAME\" { ... }");
+  CHECK(Runbook(R"lua(runbook "t" {}
+compose "x" {})lua")
+            .refusal() ==
+        "test.lua:2: `compose` is a family of step types | write compose.TYPE \"NAME\" { ... }");
   CHECK(Runbook(R"lua(runbook "x")lua").refusal() ==
         "test.lua:1: runbook \"x\" has no table | write runbook \"x\" { ... }");
   CHECK(Runbook(R"lua(runbook { })lua").refusal() ==
@@ -117,4 +122,28 @@ key.restore "f" { into = "/x", from = "hunter2" })lua")
             .refusal() ==
         "test.lua:2: step \"f\": `from` must be a secret, never the text itself | write secret.env \"NAME\", "
         "secret.file \"PATH\" or an input of type secret");
+}
+
+TEST_CASE(
+    "a family whose values a field takes is called for one, and its parts are checked at the field's line") {
+  const std::string head =
+      "runbook \"t\" {}\nlocal app = compose{ file = \"/srv/compose.yml\", service = \"app\" }\n";
+  const Plan plan = Runbook(head + "service.start \"app\" {\n  via = app }").plan();
+  CHECK((*plan.steps[0].params)["via"] ==
+        Json{{"compose", {{"file", "/srv/compose.yml"}, {"service", "app"}}}});
+  const auto refusal = [](const std::string& via) {
+    return Runbook("runbook \"t\" {}\nservice.start \"app\" {\n  via = " + via + " }").refusal();
+  };
+  CHECK(refusal("compose{ file = \"/srv/compose.yml\", servcie = \"app\" }") ==
+        "test.lua:3: step \"app\": `via.service` is missing | write \"app\"\n"
+        "test.lua:3: step \"app\": `via.servcie` is no field of this step | did you mean `service`?");
+  CHECK(refusal("compose{ file = \"compose.yml\", service = \"app\" }") ==
+        "test.lua:3: step \"app\": `via.file` must be an absolute path, but is the text \"compose.yml\" | "
+        "begin it "
+        "with \"/\"");
+  CHECK(refusal("\"/srv/compose.yml\"").find("`via` must be made by compose, but is the text") !=
+        std::string::npos);
+  CHECK(refusal("{ file = \"/srv/compose.yml\" }").find("`via` must be made by compose, but is a table") !=
+        std::string::npos);
+  CHECK(refusal("host{ file = \"/x\" }").find("`host` is a family of step types") != std::string::npos);
 }

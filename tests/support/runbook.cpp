@@ -1,4 +1,6 @@
 #include "tests/support/runbook.h"
+
+#include "runner/step/via.h"
 #include "runner/sys/json_whole.h"
 
 namespace relight {
@@ -40,8 +42,8 @@ const std::vector<const StepType*>& fake_types() {
                          field("creates", T::path)},
                         {"stdout", "exit"}));
     made.push_back(type("service.stop", {field("unit", T::text, true)}, {}));
-    made.push_back(
-        type("service.start", {field("unit", T::text, true), field("version", T::text)}, {"identity"}));
+    made.push_back(type("service.start", {field("unit", T::text), via_field(""), field("version", T::text)},
+                        {"identity"}));
     made.push_back(type("release.pin",
                         {field("product", T::text, true), field("version", T::text, true),
                          field("from", T::location, true), field("into", T::path, true)},

@@ -11,7 +11,9 @@
 #include <set>
 
 #include "runner/sys/error.h"
+#include "runner/sys/files.h"
 #include "runner/sys/sockets.h"
+#include "runner/sys/text.h"
 #include "steps/probe/lib/patience.h"
 
 namespace relight {
@@ -53,6 +55,66 @@ bool takes(const sys::Listener& listener, const std::set<std::string>& addresses
   return addresses.count(mapped ? listener.address.substr(7) : listener.address) != 0;
 }
 
+// Listeners of the port that take connections to these addresses, with those who hold them.
+using Held = std::vector<std::vector<sys::ProcStat>>;
+Held holders_of_port(int port, const std::set<std::string>& addresses,
+                     const std::vector<sys::ProcStat>& all) {
+  Held held;
+  for (const sys::Listener& listener : sys::listeners_on(port))
+    if (takes(listener, addresses)) held.push_back(sys::holders_of_socket(listener.inode, all));
+  return held;
+}
+
+std::string not_served_by(const sys::ProcessId& service, int number, const std::set<std::string>& addresses) {
+  const auto all = sys::proc_all();
+  std::set<int> its;
+  for (const sys::ProcStat& stat : sys::descendants_of(all, {service.pid})) its.insert(stat.process.pid);
+  const std::string port = "port " + std::to_string(number);
+  const Held listeners = holders_of_port(number, addresses, all);
+  for (const auto& holders : listeners) {
+    bool held = false;
+    for (const sys::ProcStat& holder : holders) {
+      if (its.count(holder.process.pid) != 0) {
+        held = true;
+      } else if (holder.process.pid != 1) {  // a manager that hands its sockets to its services
+        return port + " is served by " + sys::show_process(holder.process.pid) + ", not by the service, " +
+               sys::show_process(service.pid);
+      }
+    }
+    if (!held) return port + " is not served by the service, " + sys::show_process(service.pid);
+  }
+  return listeners.empty() ? "nobody listens on " + port : "";
+}
+
+// What carries a published port into its container, where it is not the kernel alone.
+bool carries_ports(const sys::ProcStat& stat) {
+  const std::string name =
+      sys::trim(sys::read_file_if_there("/proc/" + std::to_string(stat.process.pid) + "/comm").value_or(""));
+  return name == "docker-proxy" || name == "rootlesskit";
+}
+
+std::string not_published_by(const sys::ContainerStart& start, int number,
+                             const std::set<std::string>& addresses) {
+  const sys::Docker docker([](sys::Command command) { return sys::run(command); });
+  const auto container = docker.inspect_one(start.id);
+  if (!container || container->status != "running" || container->started_at != start.started_at)
+    throw Hopeless{Error(ErrorKind::permanent, "the service has ended", "container " + start.id.substr(0, 12),
+                         !container                       ? "it is gone"
+                         : container->status != "running" ? "it is " + container->status
+                                                          : "it was started again since",
+                         "look into its log for why it ended")};
+  if (container->host_network) return not_served_by(container->process, number, addresses);
+  const std::string port = "port " + std::to_string(number);
+  if (!container->inside_of(number)) return port + " is not published by the container " + container->name;
+  for (const auto& holders : holders_of_port(number, addresses, sys::proc_all()))
+    for (const sys::ProcStat& holder : holders)
+      if (!carries_ports(holder))
+        return port + " is served by " + sys::show_process(holder.process.pid) + ", not by the container " +
+               container->name;
+  return sys::Docker::listens(*container, number) ? ""
+                                                  : "nobody listens on " + port + " of " + container->name;
+}
+
 }  // namespace
 
 Endpoint endpoint_of_url(const std::string& url) {
@@ -74,8 +136,9 @@ Endpoint endpoint_of_url(const std::string& url) {
   return endpoint;
 }
 
-std::optional<sys::ProcessId> service_of_probe(const Params& params) {
+std::optional<ServiceStart> service_of_probe(const Params& params) {
   if (!params.has("service")) return std::nullopt;
+  if (auto container = sys::container_start_from(params.text("service"))) return ServiceStart{{}, container};
   auto process = sys::process_from(params.text("service"));
   if (!process)
     throw Error(ErrorKind::refused, "cannot tell which service is meant", params.text("service"),
@@ -83,39 +146,21 @@ std::optional<sys::ProcessId> service_of_probe(const Params& params) {
                 "write service = app.identity, of the handle of a service.start");
   if (process->pid == 0)
     return std::nullopt;  // a unit without a main process: there is nobody to compare with
-  return process;
+  return ServiceStart{*process, std::nullopt};
 }
 
-std::string not_reaching(const sys::ProcessId& service, const Endpoint& endpoint) {
-  if (!alive(service))
+std::string not_reaching(const ServiceStart& service, const Endpoint& endpoint) {
+  if (!service.container && !alive(service.process))
     throw Hopeless{Error(ErrorKind::permanent, "the service has ended",
-                         "process " + std::to_string(service.pid), "it was there when it was started",
+                         "process " + std::to_string(service.process.pid), "it was there when it was started",
                          "look into its log for why it ended")};
   const auto addresses = addresses_of(endpoint.host);
   if (addresses.empty()) return "the name " + endpoint.host + " is not known";
   if (std::none_of(addresses.begin(), addresses.end(), is_of_this_host))
     throw Hopeless{Error(ErrorKind::permanent, "cannot tell whose answer it is", endpoint.host,
                          "it is no address of this host", "leave `service` out, or ask by 127.0.0.1")};
-  const auto all = sys::proc_all();
-  std::set<int> its;
-  for (const sys::ProcStat& stat : sys::descendants_of(all, {service.pid})) its.insert(stat.process.pid);
-  const std::string port = "port " + std::to_string(endpoint.port);
-  bool listens = false;
-  for (const sys::Listener& listener : sys::listeners_on(endpoint.port)) {
-    if (!takes(listener, addresses)) continue;
-    listens = true;
-    bool held = false;
-    for (const sys::ProcStat& holder : sys::holders_of_socket(listener.inode, all)) {
-      if (its.count(holder.process.pid) != 0) {
-        held = true;
-      } else if (holder.process.pid != 1) {  // a manager that hands its sockets to its services
-        return port + " is served by " + sys::show_process(holder.process.pid) + ", not by the service, " +
-               sys::show_process(service.pid);
-      }
-    }
-    if (!held) return port + " is not served by the service, " + sys::show_process(service.pid);
-  }
-  return listens ? "" : "nobody listens on " + port;
+  return service.container ? not_published_by(*service.container, endpoint.port, addresses)
+                           : not_served_by(service.process, endpoint.port, addresses);
 }
 
 }  // namespace relight

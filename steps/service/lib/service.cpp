@@ -9,6 +9,7 @@
 #include "runner/sys/sockets.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
+#include "steps/service/lib/compose_service.h"
 #include "steps/service/lib/own_process.h"
 #include "steps/service/lib/postgres_cluster.h"
 #include "steps/service/lib/systemd_unit.h"
@@ -30,14 +31,20 @@ std::map<std::string, std::string> environment(const Params& params, const Call&
 }  // namespace
 
 std::unique_ptr<Service> service_of(const Params& params, Call& call) {
-  const char* hint = "give `unit`, or `command` and `pid_file` where no systemd runs it";
+  const char* hint = "give `unit`, `via`, or `command` and `pid_file` where no systemd runs it";
+  const int port = params.has("port") ? call.port(static_cast<int>(params.integer("port"))) : 0;
+  if (const auto via = via_of(params, call)) {
+    if (params.has("unit") || params.has("command") || params.has("pid_file"))
+      throw Error(ErrorKind::refused, "cannot tell which service is meant", via->text(),
+                  "`via` and `unit`, `pid_file` or `command` are given", hint);
+    return compose_service(*via, port, call);
+  }
   if (params.has("unit")) {
     if (params.has("command") || params.has("pid_file"))
       throw Error(ErrorKind::refused, "cannot tell which service is meant", params.text("unit"),
                   "`unit` and `pid_file` or `command` are given", hint);
     const std::string unit = bare(params.text("unit"));
-    if (sys::is_folder(call.place("/run/systemd/system")))
-      return systemd_unit(unit, params.has("port") ? call.port(static_cast<int>(params.integer("port"))) : 0);
+    if (sys::is_folder(call.place("/run/systemd/system"))) return systemd_unit(unit, port);
     if (auto cluster = cluster_of_unit(unit)) return postgres_cluster(*cluster);
     throw Error(ErrorKind::refused, "cannot drive the unit", unit, "systemd does not run on this host",
                 unit == "postgresql" ? "name the cluster: unit = \"postgresql@15-main\""
@@ -52,7 +59,7 @@ std::unique_ptr<Service> service_of(const Params& params, Call& call) {
   if (params.has("env_file")) plan.env_file = call.place(params.text("env_file"));
   if (params.has("log")) plan.log = call.place(params.text("log"));
   if (params.has("cwd")) plan.cwd = call.place(params.text("cwd"));
-  if (params.has("port")) plan.port = call.port(static_cast<int>(params.integer("port")));
+  plan.port = port;
   plan.env = environment(params, call);
   return own_process(std::move(plan), token_of(call));
 }
@@ -60,7 +67,7 @@ std::unique_ptr<Service> service_of(const Params& params, Call& call) {
 std::vector<std::string> service_targets(const Params& params) {
   if (params.has("unit") && params.known("unit")) return {"unit:" + bare(params.text("unit"))};
   if (params.has("pid_file") && params.known("pid_file")) return {"service:" + params.text("pid_file")};
-  return {};
+  return via_target(params);
 }
 
 std::vector<Field> service_fields(bool starts) {
@@ -73,6 +80,7 @@ std::vector<Field> service_fields(bool starts) {
        "a unit of systemd; where none runs, `postgresql@V-NAME` is driven by pg_ctlcluster",
        "\"aihummer\"",
        {}},
+      via_field("a service that runs under docker compose; its file says how it is started"),
       {"command",
        FieldType::argv,
        false,
@@ -141,6 +149,10 @@ std::string service_state(const Params& params, Call& call) {
   auto service = service_of(params, call);
   if (!service->exists()) return "absent";
   return service->meant_to_run() ? "running" : "stopped";
+}
+
+std::string Service::strangers(int port) const {
+  return strangers_on(port, running());
 }
 
 std::string strangers_on(int port, const std::optional<sys::ProcessId>& service) {

@@ -1,5 +1,5 @@
 // One service of the host, however it is run: a unit of systemd, a cluster of Debian's PostgreSQL where no
-// systemd runs, or a program of its own that is known by its pid file.
+// systemd runs, a container of docker compose, or a program of its own that is known by its pid file.
 #pragma once
 #include <chrono>
 #include <memory>
@@ -25,6 +25,15 @@ class Service {
 
   // Its main process, once it is up; pid 0 where it runs without one. Nothing: it is not up.
   virtual std::optional<sys::ProcessId> running() const = 0;
+
+  // That of running(), as `service` of a probe takes it.
+  virtual std::string identity(const sys::ProcessId& running) const { return to_text(running); }
+
+  // What of it runs that is no longer what its file says; empty: nothing, or it cannot be told.
+  virtual std::string outdated() const { return ""; }
+
+  // Who listens on a port of the host and is not this service; empty: nobody.
+  virtual std::string strangers(int port) const;
 
   // starting: not up yet, but about to be without our doing; stopping: not ended yet, but about to.
   enum class State { stopped, starting, running, stopping };
@@ -61,7 +70,7 @@ constexpr std::chrono::milliseconds settles_in{300};
 // Of the parameters of service.start and service.stop; throws a refused Error where they name none.
 std::unique_ptr<Service> service_of(const Params& params, Call& call);
 
-// "unit:NAME" or "service:PIDFILE"; empty where it is not known yet.
+// "unit:NAME", "service:PIDFILE" or "compose:FILE/SERVICE"; empty where it is not known yet.
 std::vector<std::string> service_targets(const Params& params);
 
 // The fields that say which service is meant and how it is started; `command_needed` for what starts it.

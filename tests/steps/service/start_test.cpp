@@ -276,13 +276,15 @@ TEST_CASE("what names no service, or two, or a unit where no systemd runs, is a 
   CHECK(problem(R"({"unit": "postgresql.service"})") ==
         "postgresql: systemd does not run on this host; name the cluster: unit = \"postgresql@15-main\"");
   CHECK(problem(R"({"unit": "a", "pid_file": "/run/a.pid"})") ==
-        "a: `unit` and `pid_file` or `command` are given; give `unit`, or `command` and `pid_file` where no "
+        "a: `unit` and `pid_file` or `command` are given; give `unit`, `via`, or `command` and `pid_file` "
+        "where no "
         "systemd runs it");
   CHECK(problem(R"({"command": ["/bin/x"], "pid_file": "/run/x.pid", "enable": true})") ==
         "the service of /run/x.pid: no systemd runs it; leave `enable` out, and see to its start at boot "
         "yourself");
   CHECK(problem(R"({"command": ["/bin/x"]})") ==
-        "app: no `pid_file` is given; give `unit`, or `command` and `pid_file` where no systemd runs it");
+        "app: no `pid_file` is given; give `unit`, `via`, or `command` and `pid_file` where no systemd runs "
+        "it");
   CHECK(problem(R"({"pid_file": "/run/no-such.pid"})") ==
         "the service of /run/no-such.pid: no `command` is given; give the service's program: command = { "
         "\"/path/of/program\" }");
