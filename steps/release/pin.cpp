@@ -7,6 +7,7 @@
 
 #include "runner/step/access.h"
 #include "runner/step/parents.h"
+#include "runner/step/recovery_set.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/digest.h"
@@ -223,6 +224,21 @@ class PinRelease : public Step {
   }
 };
 
+// A rebuild pins the release out of the set, where the set has one.
+void verify_release(const RecoverySet& set, bool every_byte, Call&, SetReport& report) {
+  const std::string folder = set.folder + "/releases", product = set.text("product"),
+                    version = set.text("version");
+  if (!sys::is_folder(folder)) return;
+  const ReleaseSource source(folder, product, version);
+  if (every_byte) source.verify();
+  if (!source.has_checksums())
+    report.hints.push_back(source.path() + " is taken as it is: no SHA256SUMS lists it");
+  report.parts.push_back({"release", product + " " + version + ", " + sys::show_size(source.bytes()) +
+                                         (!source.has_checksums() ? ""
+                                          : every_byte            ? ", every hash as SHA256SUMS has it"
+                                                                  : ", listed in SHA256SUMS")});
+}
+
 }  // namespace
 
 extern const StepType release_pin;
@@ -284,6 +300,7 @@ const StepType release_pin = {
     .stays = "",
     .drill = Drill::runs,
     .make = make_step<PinRelease>,
+    .verify = verify_release,
 };
 
 }  // namespace relight

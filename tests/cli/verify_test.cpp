@@ -108,6 +108,36 @@ TEST_CASE("a run makes a recovery set, and it verifies") {
   CHECK(json["parts"].size() == 6);
 }
 
+TEST_CASE("the release that a set brings is what was released, and of the set's version") {
+  const Copy copy;
+  const auto shell = [&](const std::string& line) {
+    sys::Command command;
+    command.argv = {"/bin/sh", "-ec", line};
+    command.cwd = copy.path("set");
+    sys::output_of(command, "cannot make a release");
+  };
+  shell(
+      "mkdir -p releases tree/bin; echo app >tree/bin/app; tar -C tree -czf releases/app-1.0.0.tar.gz .; rm "
+      "-r tree");
+  const Ran unlisted = copy.verify();
+  INFO(unlisted.out, unlisted.err);
+  CHECK(unlisted.exit == 0);
+  CHECK(flat(unlisted.out).find("app-1.0.0.tar.gz is taken as it is: no SHA256SUMS lists it") !=
+        std::string::npos);
+
+  shell("cd releases; sha256sum app-1.0.0.tar.gz >SHA256SUMS");
+  const Ran whole = copy.verify();
+  INFO(whole.out, whole.err);
+  CHECK(whole.exit == 0);
+  CHECK(flat(whole.out).find("every hash as SHA256SUMS has it") != std::string::npos);
+  CHECK(flat(copy.verify({"--depth", "quick"}).out).find("listed in SHA256SUMS") != std::string::npos);
+
+  copy.flip("releases/app-1.0.0.tar.gz", 0.5);
+  copy.broken("a damaged release", "the release is damaged: ");
+  shell("cd releases; mv app-1.0.0.tar.gz app-1.0.1.tar.gz; sha256sum app-1.0.1.tar.gz >SHA256SUMS");
+  copy.broken("another release", "no such release: ");
+}
+
 TEST_CASE("a set that is sealed gets no other fingerprints") {
   const Copy copy;
   const Ran ran =
@@ -136,7 +166,13 @@ TEST_CASE("whatever is damaged in a set is found, and named") {
   }
   SUBCASE("the base backup, which its manifest binds") {
     copy.flip("base/base.tar.zst", 0.5);
-    copy.broken("base", "the base backup is damaged");
+    const Ran ran = copy.verify();
+    INFO(ran.out, ran.err);
+    CHECK(ran.exit == 1);
+    // By the manifest, or before that by whatever decodes it: as the bit falls.
+    const std::string told = flat(ran.out);
+    CHECK((told.find("the base backup is damaged") != std::string::npos ||
+           told.find("cannot read the archive: " + copy.path("set/base/base.tar.zst")) != std::string::npos));
   }
   SUBCASE("the manifest of the base backup") {
     copy.flip("base/backup_manifest", 0.5);
