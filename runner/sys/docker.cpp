@@ -148,4 +148,28 @@ bool Docker::has_image(const std::string& reference) const {
   return docker({"image", "inspect", "--format", "{{.Id}}", reference}).ok();
 }
 
+std::string Docker::missing_in_registry(const std::string& reference) const {
+  std::vector<std::string> arguments = {"manifest", "inspect"};
+  // As the engine itself takes a registry of this host.
+  if (reference.starts_with("127.") || reference.starts_with("localhost:") || reference.starts_with("[::1]"))
+    arguments.push_back("--insecure");
+  arguments.push_back(reference);
+  const Result result = docker(std::move(arguments));
+  if (result.ok()) return "";
+  const std::string said = mend_utf8(trim(result.err_tail));
+  return result.timed_out ? "its registry has not answered within a minute"
+         : said.empty()   ? "its registry does not have it"
+                          : split(said, '\n').back();
+}
+
+void Docker::pull(const std::string& reference) const {
+  Command command;
+  command.argv = {"docker", "pull", "--quiet", reference};
+  const Result result = run_(std::move(command));
+  if (result.ok()) return;
+  need_engine();
+  throw Error(ErrorKind::transient, "cannot bring the image", reference, mend_utf8(trim(result.err_tail)),
+              "see that its registry answers, and has that tag");
+}
+
 }  // namespace relight::sys

@@ -66,6 +66,10 @@ class Docker {
   std::string log_end(const Container& container) const;
 
   bool has_image(const std::string& reference) const;
+  // Whether its registry has it, without bringing it; empty: it has, else why not.
+  std::string missing_in_registry(const std::string& reference) const;
+  // Brings it to this host. Its registry's word in an Error that is transient: it may answer later.
+  void pull(const std::string& reference) const;
 
  private:
   Result docker(std::vector<std::string> arguments) const;

@@ -63,9 +63,24 @@ struct StopWeb : Web {
   StopWeb() { run_already(); }
 };
 
+// A file of two services, one of them pinned.
+struct Pin : Fixture {
+  Pin() {
+    static const bool made = (DockerEngine::get()->make_web("contract-app:1", "1"),
+                              DockerEngine::get()->docker({"tag", "contract-app:1", "contract-app:2"}), true);
+    static_cast<void>(made);
+    add_neighbours(path("srv"));
+    write("srv/compose.yml",
+          "# two\nservices:\n  app: {image: 'contract-app:1'}\n  other: {image: contract-app:1}\n", 0640);
+  }
+  Json params() const override { return {{"file", path("srv/compose.yml")}, {"images", {{"app", "2"}}}}; }
+  std::vector<std::string> busy() const override { return {"srv"}; }
+};
+
 // Each case takes seconds: without RELIGHT_TEST_ALL few points are tried but for the chain of them all.
 const Subjects services{
     {"service.start", "under docker compose", [] { return std::make_unique<Web>(); }, 30, true},
+    {"compose.pin", "one of two", [] { return std::make_unique<Pin>(); }, 30, true},
     {"service.stop", "under docker compose", [] { return std::make_unique<StopWeb>(); }, 30, true},
 };
 
@@ -74,4 +89,5 @@ const Subjects services{
 TEST_CASE("the contract of the steps that work on containers") {
   if (DockerEngine::get() == nullptr || !use_any_compose()) return;
   check_contract("service.", true);
+  check_contract("compose.", true);
 }
