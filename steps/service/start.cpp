@@ -1,4 +1,5 @@
 // service.start: a service, running, by its manager or detached from relight; it outlives the run.
+#include <sys/stat.h>
 
 #include "runner/step/step.h"
 #include "runner/step/value.h"
@@ -12,10 +13,25 @@
 namespace relight {
 namespace {
 
-Json outputs_of(const Params& params, const Service& service, const sys::ProcessId& process) {
+Json outputs_of(const Params& params, const Service& service, const sys::ProcessId& process,
+                std::uint64_t log_from) {
   return {{"identity", service.identity(process)},
           {"pid", process.pid},
-          {"version", params.text_or("version", "")}};
+          {"version", params.text_or("version", "")},
+          {"log_from", log_from}};
+}
+
+// Where the log ends now: what comes behind is of the start to come.
+std::uint64_t end_of_its_log(const Params& params, Call& call) {
+  struct stat info {};
+  if (!params.has("log") || stat(call.place(params.text("log")).c_str(), &info) != 0) return 0;
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
+// As noted before the start; of one that ran before it is not known.
+std::uint64_t log_from(const Call& call) {
+  const Json& notes = call.notes();
+  return notes.contains("before") ? notes["before"].value("log_from", std::uint64_t{0}) : 0;
 }
 
 class Start : public Step {
@@ -73,6 +89,8 @@ class Start : public Step {
       if (!running) refuse_lacks(*service);
       Json before = {{"running", service->meant_to_run()}};
       if (enable) before["enabled"] = service->enabled();
+      if (const std::uint64_t from = running ? 0 : end_of_its_log(params, call); from > 0)
+        before["log_from"] = from;
       call.note("before", before);
     }
     failpoint("service.start:noted");
@@ -91,7 +109,7 @@ class Start : public Step {
                   "it was up, and is gone", "look into its log");
     if (enable && !service->enabled()) service->set_enabled(call, true);
     failpoint("service.start:enabled");
-    return outputs_of(params, *service, *running);
+    return outputs_of(params, *service, *running, log_from(call));
   }
 
   Done check(const Params& params, Call& call, Json& outputs) const override {
@@ -99,7 +117,7 @@ class Start : public Step {
     auto running = service->running();
     if (!running || (wants_enabled(params, *service) && !service->enabled())) return Done::no;
     if (!service->outdated().empty()) return Done::no;
-    outputs = outputs_of(params, *service, *running);
+    outputs = outputs_of(params, *service, *running, log_from(call));
     return Done::yes;
   }
 
@@ -180,7 +198,8 @@ const StepType service_start = {
     .fields = fields(),
     .outputs = {{"identity", "its main process or its container, as `service` of a probe takes it"},
                 {"pid", "its main process; 0 for a unit without one"},
-                {"version", "as given"}},
+                {"version", "as given"},
+                {"log_from", "with `log`: where in it this start begins, as `from` of probe.logs takes it"}},
     .in_doubt = InDoubt::again,
     .undo = Undo::whole,
     .stays = "",

@@ -31,6 +31,20 @@ struct Tcp : Answers {
   Json params() const override { return {{"port", port_}}; }
 };
 
+struct Logs : Fixture {
+  Logs() {
+    add_neighbours(path("srv"));
+    write("log", "starts\nready\n");
+  }
+  Json params() const override {
+    return {{"log", path("log")}, {"must_not", {"(?i)failed"}}, {"must", {"ready"}}};
+  }
+  Json steady(Json outputs) const override {
+    outputs.erase("took");
+    return outputs;
+  }
+};
+
 struct Command : Fixture {
   Command() {
     add_neighbours(path("srv"));
@@ -92,8 +106,11 @@ struct Prove : Asked {
 };
 
 const Subjects probes{
-    subject<Http>("probe.http", "a server that answers"), subject<Tcp>("probe.tcp", "a server that listens"),
-    subject<Command>("probe.command", "a program"),       subject<Sql>("probe.sql", "a database"),
+    subject<Logs>("probe.logs", "a file"),
+    subject<Http>("probe.http", "a server that answers"),
+    subject<Tcp>("probe.tcp", "a server that listens"),
+    subject<Command>("probe.command", "a program"),
+    subject<Sql>("probe.sql", "a database"),
     subject<Prove>("key.prove", "a sealed value"),
 };
 
