@@ -78,6 +78,10 @@ std::string plan_text(const Plan& plan, const PlanPreview& preview) {
     for (const std::string& kept : seen.keeps) out += pad + "keeps " + wrapped(kept, indent + 6) + "\n";
     for (const std::string& hint : seen.hints) out += pad + "note: " + wrapped(hint, indent + 6) + "\n";
     if (step.when) out += pad + "when: " + wrapped(shown(*step.when), indent + 6) + "\n";
+    if (step.watch.count() > 0)
+      out += pad + "looks every " + sys::show_duration(step.watch) + ", and tells the downtime\n";
+    if (!step.no_return.empty())
+      out += pad + "POINT OF NO RETURN: " + wrapped(step.no_return, indent + 20) + "\n";
     if (const std::string left = left_by_undo(step, seen); !left.empty())
       out += pad + "undo leaves " + wrapped(left, indent + 12) + "\n";
     for (const Problem& problem : seen.problems) {
@@ -111,6 +115,28 @@ std::string plan_text(const Plan& plan, const PlanPreview& preview) {
   return out;
 }
 
+std::string undo_text(const Plan& plan, const RunRecord& record, const std::vector<std::size_t>& order,
+                      const std::unordered_map<std::string, Preview>& seen) {
+  std::vector<std::string> names;
+  std::string newer;
+  for (const std::size_t i : order) {
+    const std::string& name = plan.steps[i].name;
+    names.push_back(name);
+    const auto found = seen.find(name);
+    if (found == seen.end()) continue;
+    for (const std::string& line : found->second.hints)
+      newer += fmt::format("  {}: {}\n", name, wrapped(line, 4));
+    for (const Problem& problem : found->second.problems)
+      newer += fmt::format("  {}: {}\n", name,
+                           wrapped("cannot tell what was written since: " + problem.what + ": " + problem.on +
+                                       ": " + problem.why,
+                                   4));
+  }
+  return fmt::format("rollback of run {} undoes, in this order: {}\n", record.run,
+                     wrapped(names.empty() ? "nothing" : sys::join(names, ", "), 2)) +
+         (newer.empty() ? "" : "what is newer than what it puts back\n" + newer);
+}
+
 Json plan_json(const Plan& plan, const PlanPreview& preview) {
   Json steps = Json::array();
   for (const PlannedStep& step : plan.steps) {
@@ -126,6 +152,7 @@ Json plan_json(const Plan& plan, const PlanPreview& preview) {
     json["params"] = *step.params;
     const Undo undo = step.step_type->undo;
     const bool none = undo == Undo::none || (undo == Undo::given && !step.params->contains("undo"));
+    json["no_return"] = step.no_return.empty() ? Json(nullptr) : Json(step.no_return);
     json["undo"] = none ? "none" : undo == Undo::part ? "part" : "whole";
     steps.push_back(std::move(json));
   }

@@ -188,25 +188,25 @@ int command_rollback(const Options& options, const Program& program) {
     throw Error(ErrorKind::refused, "cannot roll back", folder.id(),
                 std::string("the run is ") + name_of(past.state));
   }
-  for (const std::size_t i : rollback_order(plan, past, options.to))
+  need_way_back(plan, past, options.to);
+  const std::vector<std::size_t> order = rollback_order(plan, past, options.to);
+  for (const std::size_t i : order)
     if (past.step(plan.steps[i].name).discarded)
       throw Error(
           ErrorKind::refused, "cannot roll back", folder.id(),
           "what the step " + plan.steps[i].name + " kept of the time before was freed by `keep --drop`",
           "bring the old state back by a run of its own");
+  EngineOptions engine_options;
+  engine_options.asked = asked_secrets(plan);
+  if (!options.json)
+    std::fputs(undo_text(plan, past, order, preview_undo(plan, past, order, engine_options.asked)).c_str(),
+               stdout);
   if (!options.yes) {
-    std::string names;
-    for (const std::size_t i : rollback_order(plan, past, options.to))
-      names += (names.empty() ? "" : ", ") + plan.steps[i].name;
-    std::fprintf(stdout, "rollback of run %s undoes, in this order: %s\n", folder.id().c_str(),
-                 wrapped(names.empty() ? "nothing" : names, 2).c_str());
     if (!at_terminal())
       throw Error(ErrorKind::refused, "cannot ask", folder.id(), "nobody sits at the terminal",
                   "say --yes to roll back");
     if (!ask_yes("go on?")) return exit_refused;
   }
-  EngineOptions engine_options;
-  engine_options.asked = asked_secrets(plan);
   return go(folder, plan, options, program, std::move(engine_options),
             [&](Engine& engine) { return engine.rollback(options.to); });
 }

@@ -35,18 +35,10 @@ void Context::flush() {
   while (!opened.journal->empty()) opened.journal->flush();
 }
 
-std::map<std::string, Json> Context::outputs_so_far() {
-  std::map<std::string, Json> outputs;
-  for (const auto& [name, step] : record().steps)
-    if (step.outputs && (step.state == StepRecord::State::done || step.state == StepRecord::State::skipped))
-      outputs[name] = *step.outputs;
-  return outputs;
-}
-
 Json Context::resolved_params(std::size_t i) {
   const PlannedStep& step = plan.steps[i];
   if (outputs_used(*step.params).empty()) return *step.params;
-  return resolve(*step.params, outputs_so_far());
+  return resolve(*step.params, outputs_of(record()));
 }
 
 Error Context::redacted(const Error& error) const {

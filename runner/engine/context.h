@@ -33,7 +33,6 @@ struct Context {
   void flush();  // until nothing waits
   bool written() const { return opened.journal->empty(); }
 
-  std::map<std::string, Json> outputs_so_far();
   Json resolved_params(std::size_t step);  // with the outputs of finished steps put in
 
   Error redacted(const Error& error) const;

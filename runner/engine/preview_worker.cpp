@@ -9,9 +9,12 @@
 #include <utility>
 
 #include "runner/engine/channel.h"
+#include "runner/engine/recovery.h"
 #include "runner/engine/secrets.h"
 #include "runner/engine/worker.h"
+#include "runner/step/value.h"
 #include "runner/sys/json_whole.h"
+#include "runner/sys/text.h"
 
 namespace relight {
 
@@ -27,8 +30,9 @@ using Answers = std::map<std::string, std::string>;
 // A Call that changes nothing and tells nothing: a preview is its answer.
 class PreviewCall : public Call {
  public:
-  PreviewCall(Channel& channel, const PreviewOptions& options, const std::string& step, Answers& answers)
-      : channel_(channel), options_(options), step_(step), answers_(answers) {}
+  PreviewCall(Channel& channel, const PreviewOptions& options, const std::string& step, Answers& answers,
+              Json notes = Json::object())
+      : channel_(channel), options_(options), step_(step), answers_(answers), notes_(std::move(notes)) {}
 
   const std::string& run() const override { return options_.run; }
   const std::string& step() const override { return step_; }
@@ -61,7 +65,7 @@ class PreviewCall : public Call {
   const PreviewOptions& options_;
   const std::string& step_;
   Answers& answers_;
-  Json notes_ = Json::object();
+  Json notes_;
 };
 
 class PreviewWorker {
@@ -96,6 +100,7 @@ class PreviewWorker {
     const PlannedStep& step = plan_.steps[index];
     try {
       if (const auto it = unreadable_.find(index); it != unreadable_.end()) throw it->second;
+      if (options_.undo_of != nullptr) return newer_of(step);
       PreviewCall call(channel_, options_, step.name, answers_);
       return step.step_type->make()->preview(Params(step.step_type->fields, *step.params, secrets_), call);
     } catch (const Error& error) {
@@ -103,6 +108,17 @@ class PreviewWorker {
       failed.problems.push_back({error.failed, error.on, error.why, error.hint});
       return failed;
     }
+  }
+
+  Preview newer_of(const PlannedStep& step) {
+    const StepRecord& past = options_.undo_of->step(step.name);
+    const Json params = resolve(*step.params, outputs_of(*options_.undo_of));
+    PreviewCall call(channel_, options_, step.name, answers_, *past.notes);
+    Preview preview;
+    if (const auto since = sys::parse_time(past.finished_at))
+      preview.hints =
+          step.step_type->make()->newer(Params(step.step_type->fields, params, secrets_), call, *since);
+    return preview;
   }
 
   void send() {

@@ -24,6 +24,17 @@ struct Group {
   std::vector<std::size_t> steps;  // in the plan
 };
 
+std::vector<Group> by_user(const Plan& plan, const std::vector<std::size_t>& steps) {
+  std::vector<Group> groups;
+  for (const std::size_t i : steps) {
+    const std::string& as = plan.steps[i].as;
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.as == as; });
+    if (group == groups.end()) group = groups.insert(groups.end(), Group{as, {}});
+    group->steps.push_back(i);
+  }
+  return groups;
+}
+
 // What previews a plan with one keeper.
 class Previewing {
  public:
@@ -154,23 +165,33 @@ bool PlanPreview::only_held() const {
   return held > 0 && held == all;
 }
 
+std::unordered_map<std::string, Preview> preview_undo(const Plan& plan, const RunRecord& record,
+                                                      const std::vector<std::size_t>& steps,
+                                                      const std::map<std::string, std::string>& asked) {
+  PreviewOptions options;
+  options.run = record.run;
+  options.check_secrets = true;
+  options.asked = asked;
+  options.undo_of = &record;
+  PlanPreview preview;
+  Previewing previewing(plan, options, preview);
+  for (const Group& group : by_user(plan, steps))
+    if (!lacks_user(group, plan, preview)) previewing.preview(group);
+  return std::move(preview.steps);
+}
+
 PlanPreview preview_plan(const Plan& plan, const PreviewOptions& options) {
   PlanPreview preview;
-  std::vector<Group> groups;
+  std::vector<std::size_t> all;
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const PlannedStep& step = plan.steps[i];
-    if (step.step_type->make == nullptr) {
-      Preview asks;
-      asks.summary = step.params->value("prompt", "");
-      preview.steps[step.name] = asks;
-      continue;
-    }
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.as == step.as; });
-    if (group == groups.end()) group = groups.insert(groups.end(), Group{step.as, {}});
-    group->steps.push_back(i);
+    if (step.step_type->make == nullptr)
+      preview.steps[step.name].summary = step.params->value("prompt", "");
+    else
+      all.push_back(i);
   }
   Previewing previewing(plan, options, preview);
-  for (const Group& group : groups)
+  for (const Group& group : by_user(plan, all))
     if (!lacks_user(group, plan, preview)) previewing.preview(group);
   sum_space(plan, preview);
   ask_targets(plan, options.run, preview);

@@ -12,11 +12,14 @@
 
 namespace relight {
 
+struct RunRecord;
+
 struct PreviewOptions {
   std::string run = "plan";  // names what would lie beside
   bool full = false;         // --depth full: no limit of time
   bool check_secrets = false;
   std::map<std::string, std::string> asked;
+  const RunRecord* undo_of = nullptr;  // in place of previews: what an undo of its steps would take
   std::chrono::milliseconds patience = std::chrono::minutes(10);  // with one step's preview; none with `full`
 };
 
@@ -28,6 +31,12 @@ struct PlanPreview {
   bool only_held() const;
   std::size_t held = 0;  // of the problems
 };
+
+// What an undo of these steps would put aside or take away (Step::newer), as the hints of each. Changes
+// nothing.
+std::unordered_map<std::string, Preview> preview_undo(const Plan& plan, const RunRecord& record,
+                                                      const std::vector<std::size_t>& steps,
+                                                      const std::map<std::string, std::string>& asked);
 
 // Changes nothing. A preview that cannot be made (its worker died, it did not end in time) is a
 // `cannot_yet_tell` that says why; the other steps are previewed all the same.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include "runner/sys/json_whole.h"
+#include "runner/sys/text.h"
 
 namespace relight {
 namespace {
@@ -122,9 +124,37 @@ struct Fold {
       if (step.state == StepState::running) set(step, StepState::in_doubt);
       if (step.state == StepState::waiting) set(step, StepState::pending);  // it is asked for again
     }
+    for (auto& [name, watched] : run.watched)
+      if (watched.up == true) watched.blind_from = run.last_wall;
   }
 
   void baseline() { step().baseline = truth(record, "passed"); }
+
+  void watched() {
+    Watched& w = run.watched[text(record, "step")];
+    const bool lasts = !w.outages.empty() && w.outages.back().to.empty();
+    if (member(record, "up").is_null()) {
+      w.up.reset();
+      return;
+    }
+    w.up = truth(record, "up");
+    // It may have been up while nobody looked: told as down all the same, never as up without a look.
+    const std::string blind_from = std::exchange(w.blind_from, "");
+    if (!*w.up && !lasts) {
+      w.outages.emplace_back();
+      w.outages.back().from = blind_from.empty() ? text(record, "from") : blind_from;
+    } else if (*w.up && lasts) {
+      Outage& outage = w.outages.back();
+      outage.to = text(record, "to");
+      outage.in_rollback = run.in_rollback;
+      const auto from = sys::parse_time(outage.from), to = sys::parse_time(outage.to);
+      // One look's process measured it whole, or it is known by the clock alone.
+      if (outage.from == optional_text(record, "from") && record.contains("ms"))
+        outage.length = std::chrono::milliseconds(record["ms"].get<std::int64_t>());
+      else if (from && to && *to > *from)
+        outage.length = std::chrono::duration_cast<std::chrono::milliseconds>(*to - *from);
+    }
+  }
 
   void approved() {
     StepRecord& s = step();
@@ -291,6 +321,7 @@ const std::unordered_map<std::string, Handler> handlers = {
     {"opened", &Fold::opened},
     {"resumed", &Fold::resumed},
     {"baseline", &Fold::baseline},
+    {"watched", &Fold::watched},
     {"approved", &Fold::approved},
     {"waiting", &Fold::waiting},
     {"when", &Fold::when},
@@ -320,6 +351,14 @@ const StepRecord& RunRecord::step(const std::string& name) const {
   static const StepRecord none;
   auto found = steps.find(name);
   return found == steps.end() ? none : found->second;
+}
+
+std::map<std::string, Json> outputs_of(const RunRecord& run) {
+  std::map<std::string, Json> outputs;
+  for (const auto& [name, step] : run.steps)
+    if (step.outputs && (step.state == StepState::done || step.state == StepState::skipped))
+      outputs[name] = *step.outputs;
+  return outputs;
 }
 
 const char* name_of(StepRecord::State state) {
@@ -385,6 +424,7 @@ void fold_one(RunRecord& run, const Json& record, bool live) {
   Fold fold{run, record, live};
   (fold.*handler->second)();
   fold.conclude();
+  run.last_wall = optional_text(record, "wall");
 }
 
 }  // namespace relight

@@ -1,5 +1,6 @@
 // Folds the records of a journal into what has happened so far. Pure.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -40,6 +41,20 @@ struct StepRecord {
   static const std::shared_ptr<const Json>& no_notes();
 };
 
+// A time in which a probe that watches had no good answer: from the last one to the next.
+struct Outage {
+  std::string from, to;                 // to: empty as long as it lasts, as far as is known
+  std::chrono::milliseconds length{0};  // once it is over
+  bool in_rollback = false;             // it ended in a rollback
+};
+
+// What a probe that watches has told.
+struct Watched {
+  std::optional<bool> up;  // as seen last; nothing: nobody looks
+  std::string blind_from;  // its process was gone from here on, and it was up then
+  std::vector<Outage> outages;
+};
+
 struct RunRecord {
   // `failed` too when a rollback failed; `interrupted` too when a rollback has gone back to a step and the
   // run can go on from there.
@@ -57,14 +72,19 @@ struct RunRecord {
   int exit_code = 0;
   std::shared_ptr<const Json> verdict;      // of `ended`
   std::map<std::string, StepRecord> steps;  // only those with a record
+  std::map<std::string, Watched> watched;   // by the step
 
   // What the fold itself counts on.
-  bool stopped = false;  // ended or interrupted, and not resumed since
-  int in_flight = 0;     // steps that are running or in doubt
-  int asking = 0;        // steps that are waiting
+  std::string last_wall;  // of the record before
+  bool stopped = false;   // ended or interrupted, and not resumed since
+  int in_flight = 0;      // steps that are running or in doubt
+  int asking = 0;         // steps that are waiting
 
   const StepRecord& step(const std::string& name) const;  // an empty one where there is no record
 };
+
+// Of the steps that are settled, by name.
+std::map<std::string, Json> outputs_of(const RunRecord& run);
 
 const char* name_of(StepRecord::State state);  // "in-doubt"
 const char* name_of(RunRecord::State state);   // "rolling-back"

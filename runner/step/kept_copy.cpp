@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "runner/step/newer.h"
 #include "runner/sys/error.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
@@ -79,6 +80,12 @@ Json KeptCopy::kept() const {
   if (move_.state() == Switch::State::switched) path = move_.kept();
   if (path.empty()) return Json::array();
   return Json::array({{{"on", path}, {"bytes", sys::tree_bytes(path)}}});
+}
+
+std::vector<std::string> KeptCopy::newer() const {
+  if (move_.state() != Switch::State::marked) return {};
+  const std::string told = newer_than(move_.beside(), move_.target());
+  return told.empty() ? std::vector<std::string>() : std::vector{move_.target() + ": " + told + kept_aside};
 }
 
 }  // namespace relight

@@ -2,6 +2,7 @@
 // thrown by the way back.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "runner/step/call.h"
 #include "runner/step/step.h"
@@ -24,8 +25,9 @@ class KeptCopy {
   // The copy is the target, and what was the target since lies where the copy lay. A copy that is not whole
   // is gone. Converges. DURABLE
   void put_back();
-  void discard();     // frees the copy, or what came after it
-  Json kept() const;  // as Step::kept
+  void discard();                          // frees the copy, or what came after it
+  Json kept() const;                       // as Step::kept
+  std::vector<std::string> newer() const;  // as Step::newer
 
  private:
   Call& call_;

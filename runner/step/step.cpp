@@ -12,6 +12,12 @@ void Step::discard(const Params&, Call&, const Json*) const {}
 Json Step::kept(const Params&, Call&, const Json*) const {
   return Json::array();
 }
+std::vector<std::string> Step::newer(const Params&, Call&, sys::Time) const {
+  return {};
+}
+std::string Step::look(const Params&, Call&) const {
+  return "it cannot watch";
+}
 void Step::settle(const Params&, Call&) const {}
 std::optional<Child> Step::child(const Params&) const {
   return std::nullopt;

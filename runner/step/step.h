@@ -16,6 +16,7 @@
 #include "runner/step/params.h"
 #include "runner/sys/error.h"
 #include "runner/sys/json.h"
+#include "runner/sys/text.h"
 
 namespace relight {
 
@@ -92,6 +93,16 @@ class Step {
   // What discard would free: [{"on": PATH or NAME, "bytes": N}], measured now.
   virtual Json kept(const Params&, Call&, const Json* outputs) const;
 
+  // What was written to the targets since the step finished, and an undo would put aside or take away: a line
+  // each, with what becomes of it ("12 rows were inserted into notes; they are kept aside"). Reads only, in a
+  // call that changes nothing. `since`: when it finished, by the clock of the host. Empty: nothing, as far as
+  // can be told.
+  virtual std::vector<std::string> newer(const Params&, Call&, sys::Time since) const;
+
+  // One look of a probe that watches (StepType::watches): why it would not pass now, in a second at most;
+  // empty: it would.
+  virtual std::string look(const Params&, Call&) const;
+
   // Ends or adopts what earlier attempts left in servers: the first thing done in doubt, before check,
   // apply or undo. The processes of earlier attempts are gone by then.
   virtual void settle(const Params&, Call&) const;
@@ -129,6 +140,7 @@ struct StepType {
   std::string stays;  // with Undo::part: what an undo leaves
   Drill drill = Drill::refused;
   bool is_probe = false;  // decides the verdict of a run: RTO ends at the last probe passed
+  bool watches = false;   // of a probe: it has a look of its own, and so can tell a downtime
   std::unique_ptr<Step> (*make)() = nullptr;
   // Looks at the parts of a recovery set that this type makes, where there are any; reads only. One type of
   // a family speaks for a part.

@@ -52,6 +52,10 @@ class Keep : public Step {
     return KeptCopy(call, path_of(params, call)).kept();
   }
 
+  std::vector<std::string> newer(const Params& params, Call& call, sys::Time) const override {
+    return KeptCopy(call, path_of(params, call)).newer();
+  }
+
   std::string state_digest(const Params& params, Call& call) const override {
     return sys::tree_digest(path_of(params, call));
   }

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "runner/step/access.h"
+#include "runner/step/newer.h"
 #include "runner/step/parents.h"
 #include "runner/step/step.h"
 #include "runner/step/switch.h"
@@ -143,6 +144,12 @@ class Restore : public Step {
     const std::string old = Switch(call, into_of(params, call)).kept();
     if (old.empty()) return Json::array();
     return Json::array({{{"on", old}, {"bytes", sys::tree_bytes(old)}}});
+  }
+
+  std::vector<std::string> newer(const Params& params, Call& call, sys::Time since) const override {
+    const std::string told = newer_since(since, into_of(params, call));
+    if (told.empty()) return {};
+    return {into_of(params, call) + ": " + told + taken_away};
   }
 
   std::string state_digest(const Params& params, Call& call) const override {

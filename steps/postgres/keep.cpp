@@ -1,6 +1,7 @@
 // postgres.keep: a copy of a database, or of a stopped cluster, as it is now, to go back to.
 #include "runner/step/access.h"
 #include "runner/step/kept_copy.h"
+#include "runner/step/newer.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/error.h"
@@ -8,6 +9,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/activity.h"
 #include "steps/postgres/lib/cluster.h"
 #include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/database_state.h"
@@ -132,6 +134,16 @@ class Keep : public Step {
     return Json::array({{{"on", "database " + name}, {"bytes", std::stoull(bytes)}}});
   }
 
+  std::vector<std::string> newer(const Params& params, Call& call, sys::Time) const override {
+    if (params.has("data")) return KeptCopy(call, data_of(params, call)).newer();
+    if (!call.notes().contains("activity")) return {};
+    const DatabaseServer server(params, call);
+    sys::Sql sql = server.connect(call);
+    const std::string told = written_between(call.notes()["activity"], activity_of(server, sql, call));
+    if (told.empty()) return {};
+    return {"database " + server.database() + ": " + told + kept_aside};
+  }
+
   void settle(const Params& params, Call& call) const override {
     if (params.has("data") || !call.notes().contains("definition")) return;
     const DatabaseServer server(params, call);
@@ -206,6 +218,7 @@ class Keep : public Step {
       throw Error(ErrorKind::permanent, "the database is in use, so it cannot be copied", server.database(),
                   sys::join(open, "; "),
                   "stop what uses it before this step (service.stop), or write end_sessions = true");
+    call.note("activity", activity_of(server, sql, call));
     const bool by_file = std::stoi(sql.query("SHOW server_version_num").one()) >= 150000;
     move.make("CREATE DATABASE " + sys::quote_identifier(move.fresh()) + " TEMPLATE " +
               sys::quote_identifier(server.database()) + (by_file ? " STRATEGY file_copy" : "") +

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include "runner/step/access.h"
+#include "runner/step/newer.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
@@ -47,6 +48,13 @@ class Recover : public Step {
     outputs = call.notes()["outputs"];
     return Done::yes;
   }
+  // All that a server writes passes through its WAL.
+  std::vector<std::string> newer(const Params& params, Call& call, sys::Time since) const override {
+    const std::string data = read_wish(params, call).data;
+    if (newer_since(since, data + "/pg_wal").empty()) return {};
+    return {"the cluster in " + data + " was written to" + taken_away};
+  }
+
   std::string state_digest(const Params& params, Call& call) const override {
     const Wish wish = read_wish(params, call);
     return content_digest(wish.data, call) + " " +

@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <thread>
 
+#include "runner/step/newer.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/activity.h"
 #include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/database_state.h"
 #include "steps/postgres/lib/dump_foresee.h"
@@ -76,6 +78,7 @@ class Restore : public Step {
       if (!old.is_null()) return carried(server.database(), old, params.text_or("owner", ""));
       return call.notes().at("carried").get<std::vector<std::string>>();
     });
+    if (!call.notes().contains("activity")) call.note("activity", activity_of(server, sql, call));
     Json outputs = call.notes().at("restored");
     outputs["url"] = server.url(server.database());
     outputs["database"] = server.database();
@@ -113,6 +116,15 @@ class Restore : public Step {
     const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     end_sessions_named(sql, server.session());
+  }
+
+  std::vector<std::string> newer(const Params& params, Call& call, sys::Time) const override {
+    if (!call.notes().contains("activity")) return {};
+    const DatabaseServer server(params, call);
+    sys::Sql sql = server.connect(call);
+    const std::string told = written_between(call.notes()["activity"], activity_of(server, sql, call));
+    if (told.empty()) return {};
+    return {"database " + server.database() + ": " + told + taken_away};
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
