@@ -8,6 +8,10 @@ function upgrade.well(w)
   if w.from and w.from == w.to then
     error("nothing to upgrade: " .. w.to .. " is the version that runs, and stays as it is", 0)
   end
+  -- Whichever version answers: for the downtime.
+  probe.http "answers" {
+    url = w.url .. "/api/health", expect = { status = 200, json = { status = "ok" } }, within = w.within, watch = "20ms",
+  }
   probe.http "well" {
     url = w.url .. "/api/health", expect = { status = 200, json = { status = "ok", version = w.from } },
     within = w.within, proves = "both",

@@ -6,6 +6,7 @@
 
 #include "runner/cli/commands.h"
 #include "runner/cli/print.h"
+#include "runner/lang/common.h"
 #include "runner/sys/text.h"
 
 namespace relight {
@@ -30,20 +31,22 @@ std::string names_of(const std::vector<Field>& fields) {
   return sys::join(names, ", ");
 }
 
+std::string field_text(const Field& field) {
+  std::string text = field.choices.empty() ? name_of(field.type) : sys::join(field.choices, " | ");
+  if (field.type == FieldType::tagged) text += "{ " + names_of(field.parts) + " }";
+  if (field.required) text += ", required";
+  if (!field.fallback.empty()) text += ", default " + field.fallback;
+  return field.doc.empty() ? text : text + ": " + field.doc;
+}
+
 std::string describe(const StepType& type) {
   std::string out = type.name + "\n\n" + wrapped(type.doc, 0) + "\n\n";
   std::size_t width = 0;
   for (const Field& field : type.fields) width = std::max(width, field.name.size());
   for (const Output& output : type.outputs) width = std::max(width, output.name.size());
   if (!type.fields.empty()) out += "fields\n";
-  for (const Field& field : type.fields) {
-    std::string text = field.choices.empty() ? name_of(field.type) : sys::join(field.choices, " | ");
-    if (field.type == FieldType::tagged) text += "{ " + names_of(field.parts) + " }";
-    if (field.required) text += ", required";
-    if (!field.fallback.empty()) text += ", default " + field.fallback;
-    if (!field.doc.empty()) text += ": " + field.doc;
-    out += rows(field.name, width, text);
-  }
+  for (const Field& field : type.fields) out += rows(field.name, width, field_text(field));
+  for (const Field& field : lang::probe_fields(type)) out += rows(field.name, width, field_text(field));
   if (!type.outputs.empty()) out += "\noutputs\n";
   for (const Output& output : type.outputs) out += rows(output.name, width, output.doc);
   const char* doubt = type.in_doubt == InDoubt::again ? "it is applied again, and converges"
@@ -72,10 +75,12 @@ int command_steps(const Options& options, const Program& program) {
     for (const StepType* type : types) width = std::max(width, type->name.size());
     for (const StepType* type : types)
       std::fputs(rows(type->name, width, first_line(type->doc)).c_str(), stdout);
-    std::printf(
-        "\n`relight steps TYPE` shows one in full. Every step also takes after, as, doc,\ntimeout, retry, "
-        "when, "
-        "defaults, in_doubt, on_failure and waive.\n");
+    std::printf("\n%s\n",
+                wrapped("`relight steps TYPE` shows one in full. Every step also takes after, as, doc, "
+                        "timeout, retry, when, defaults, in_doubt, on_failure, waive and no_return; a "
+                        "probe takes proves, too, and some take watch.",
+                        0)
+                    .c_str());
     return 0;
   }
   std::vector<std::string> names;

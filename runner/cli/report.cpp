@@ -73,6 +73,15 @@ std::string report_text(const RunFolder& folder, const Plan& plan, const RunReco
       row("RPO", verdict["lost_at"].is_null() ? "unknown: lost_at was not given"
                                               : "unknown: no step told the last commit");
   }
+  for (const auto& [step, watched] : record.watched) {
+    out += "\nDowntime, as the probe " + step + " saw it\n";
+    if (watched.outages.empty()) out += "  none\n";
+    for (const Outage& outage : watched.outages)
+      out += fmt::format("  {:>9}  from {} to {}{}\n",
+                         outage.to.empty() ? "" : sys::show_duration(outage.length), outage.from,
+                         outage.to.empty() ? "now, as far as is known" : outage.to,
+                         outage.in_rollback ? ", rolled back" : "");
+  }
   out += "\nSteps\n";
   std::size_t width = 4;
   for (const PlannedStep& step : plan.steps) width = std::max(width, step.name.size());

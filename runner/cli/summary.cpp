@@ -4,6 +4,7 @@
 
 #include "runner/cli/print.h"
 #include "runner/engine/engine.h"
+#include "runner/engine/scheduler.h"
 #include "runner/engine/verdict.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
@@ -30,6 +31,40 @@ std::string measured(const Plan& plan, const char* name, const Json& value,
                   value.is_null() ? "unknown" : sys::show_duration(milliseconds(value.get<std::int64_t>())));
   if (plan.budget.*budget) text += " (budget " + sys::show_duration(*(plan.budget.*budget)) + ")";
   return text;
+}
+
+// Of each probe that watched; empty: none did.
+std::string downtime_text(const RunRecord& record) {
+  std::string text;
+  for (const auto& [step, watched] : record.watched) {
+    milliseconds forward{0}, back{0};
+    std::string open;
+    for (const Outage& outage : watched.outages) {
+      (outage.in_rollback ? back : forward) += outage.length;
+      if (outage.to.empty()) open = outage.from;
+    }
+    const std::string seen = ", as the probe " + step + " saw it\n";
+    const bool in_rollback = back.count() > 0 && forward.count() > 0;
+    if (watched.outages.empty())
+      text += "downtime none" + seen;
+    else if (forward + back > milliseconds(0))
+      text += "downtime " + sys::show_duration(forward + back) +
+              (in_rollback ? ", " + sys::show_duration(back) + " of it in the rollback" : "") + seen;
+    if (!open.empty()) text += "DOWN since " + open + seen;
+  }
+  return text;
+}
+
+Json downtime_json(const RunRecord& record) {
+  Json all = Json::array();
+  for (const auto& [step, watched] : record.watched)
+    for (const Outage& outage : watched.outages)
+      all.push_back({{"step", step},
+                     {"from", outage.from},
+                     {"to", or_null(outage.to)},
+                     {"ms", outage.to.empty() ? Json(nullptr) : Json(outage.length.count())},
+                     {"in_rollback", outage.in_rollback}});
+  return all;
 }
 
 std::string kept_text(const RunFolder& folder, const RunRecord& record) {
@@ -112,6 +147,7 @@ Json status_json(const RunFolder& folder, const Plan& plan, const RunRecord& rec
           {"runbook", plan.runbook},
           {"state", name_of(record.state)},
           {"protected", safe ? Json(*safe) : Json(nullptr)},
+          {"downtime", downtime_json(record)},
           {"steps", std::move(steps)}};
 }
 
@@ -168,10 +204,11 @@ std::string summary_text(const RunFolder& folder, const Plan& plan, const RunRec
         out += "done\n";
         if (record.verdict) out += worth_text(plan, *record.verdict);
       }
+      out += downtime_text(record);
       break;
     case exit_rolled_back:
       out += failures(plan, record, folder) +
-             "failed, and rolled back: what the run changed is as it was before\n";
+             "failed, and rolled back: what the run changed is as it was before\n" + downtime_text(record);
       break;
     case exit_waiting:
       for (const PlannedStep& step : plan.steps)
@@ -190,8 +227,12 @@ std::string summary_text(const RunFolder& folder, const Plan& plan, const RunRec
         out += "the rollback is not complete; mend what is in its way, then\n  relight resume " + id + "\n";
         break;
       }
+      out += downtime_text(record);
       out += "next\n  relight resume " + id + "     when it is mended\n";
-      if (may_roll_back(record)) out += "  relight rollback " + id + "   puts back what was changed\n";
+      if (const PlannedStep* const point = point_of_no_return(plan, record))
+        out += wrapped("no way back: the step " + point->name + " was begun: " + point->no_return, 2) + "\n";
+      else if (may_roll_back(record))
+        out += "  relight rollback " + id + "   puts back what was changed\n";
       break;
   }
   if (record.state == RunRecord::State::done) {

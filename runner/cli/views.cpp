@@ -49,6 +49,13 @@ std::string words(const Json& record) {
   if (kind == "baseline")
     return fmt::format("{}: {} before the first effect", step,
                        record.value("passed", false) ? "passes" : "fails");
+  if (kind == "watched" && record["up"].is_null()) return step + ": watches no more";
+  if (kind == "watched" && record["up"] == true)
+    return step + ": answers" +
+           (record.contains("ms")
+                ? ", after " + sys::show_duration(std::chrono::milliseconds(record["ms"].get<std::int64_t>()))
+                : "");
+  if (kind == "watched") return step + ": answers no more, since " + text_of(record, "from");
   if (kind == "approved") return fmt::format("{}: approved, by {}", step, text_of(record, "by"));
   if (kind == "waiting") return fmt::format("{}: waits for an approval", step);
   if (kind == "when") return fmt::format("{}: `when` said {}", step, text_of(record, "value"));

@@ -16,7 +16,7 @@ namespace relight {
 
 struct Attempt {
   std::size_t step = 0;  // index in the plan
-  std::string op;        // apply | recover | undo | discard | kept | when | baseline | preview
+  std::string op;        // apply | recover | undo | discard | kept | when | baseline | watch | preview
   int number = 1;
   std::uint64_t id = 0;  // the keeper's; 0 until it is spawned
   Clock::time_point began = Clock::now();

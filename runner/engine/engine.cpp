@@ -79,21 +79,26 @@ struct Engine::State {
 
   int run_forward() {
     if (context.opened.is_new) measure_baseline();
+    watch();
     go_forward();
     context.flush();
     need_room();
     if (interrupted()) return end_interrupted();
-    if (forward.needs_answer()) return context.end("failed", exit_needs_person, nullptr, false);
-    if (forward.wants_rollback()) {
+    if (forward.needs_answer()) return end("failed", exit_needs_person, nullptr, false);
+    if (forward.wants_rollback() && point_of_no_return(context.plan, context.record()) == nullptr) {
       context.write({{"kind", "rolling_back"}, {"to", ""}, {"by", "on_failure"}});
       return run_back();
     }
     if (forward.failed())
-      return context.end("failed", a_person_is_needed() ? exit_needs_person : exit_failed, nullptr, false);
-    if (!forward.all_settled()) return exit_waiting;
+      return end("failed", a_person_is_needed() ? exit_needs_person : exit_failed, nullptr, false);
+    if (!forward.all_settled()) {
+      flight.end_watches();
+      context.flush();
+      return exit_waiting;
+    }
     const Json verdict =
         verdict_of(context.plan, context.record(), context.world.wall(), context.world.boot_ms());
-    return context.end("done", exit_of_done(verdict), verdict, true);
+    return end("done", exit_of_done(verdict), verdict, true);
   }
 
   bool a_person_is_needed() {
@@ -104,7 +109,18 @@ struct Engine::State {
     return false;
   }
 
+  int end(const std::string& state, int exit, const Json& verdict, bool releases) {
+    flight.end_watches();
+    return context.end(state, exit, verdict, releases);
+  }
+
+  void watch() {
+    for (std::size_t i = 0; i < context.plan.steps.size(); ++i)
+      if (context.plan.steps[i].watch.count() > 0) flight.watch(i);
+  }
+
   int end_interrupted() {
+    flight.end_watches();
     context.write({{"kind", "interrupted"}, {"signal", flight.last_signal()}});
     context.flush();
     return exit_interrupted;
@@ -135,6 +151,7 @@ struct Engine::State {
 
   int run_back() {
     forward.forget_failure();
+    watch();
     for (auto next = next_to_undo(); next && !interrupted(); next = next_to_undo()) {
       forward.start(*next, "undo");
       need_room();
@@ -148,11 +165,10 @@ struct Engine::State {
     const Json failing = left.empty() && whole ? failing_after_rollback() : Json::array();
     if (interrupted()) return end_interrupted();
     const Json verdict = {{"not_undone", left}, {"failing", failing}};
-    if (!left.empty() || !failing.empty())
-      return context.end("rollback-failed", exit_needs_person, verdict, false);
-    if (!whole) return context.end("rolled-back-to", exit_done, verdict, false);
+    if (!left.empty() || !failing.empty()) return end("rollback-failed", exit_needs_person, verdict, false);
+    if (!whole) return end("rolled-back-to", exit_done, verdict, false);
     const int exit = context.record().rollback_by_person ? exit_done : exit_rolled_back;
-    return context.end("rolled-back", exit, verdict, true);
+    return end("rolled-back", exit, verdict, true);
   }
 
   // ---- probes with proves = "both"
@@ -205,6 +221,7 @@ int Engine::run() {
 
 int Engine::rollback(const std::string& to) {
   Context& context = state_->context;
+  need_way_back(context.plan, context.record(), to);
   context.world.need_unchanged_since(context.target_names);
   state_->begin();
   context.write({{"kind", "rolling_back"}, {"to", to}, {"by", "person"}});

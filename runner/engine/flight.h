@@ -32,6 +32,11 @@ class Flight {
   // and all that those left behind, are gone. `terminal`: set when a line can be read from stdin.
   virtual std::vector<Attempt> wait(std::optional<Clock::time_point> next, bool* terminal) = 0;
 
+  // A probe that looks for downtimes, beside all that is in flight: what it sees is recorded as it comes.
+  // Where one watches already, nothing.
+  virtual void watch(std::size_t) {}
+  virtual void end_watches() {}  // each after one more look
+
   int signals_seen() const { return signals_seen_; }
   int last_signal() const { return last_signal_; }
 

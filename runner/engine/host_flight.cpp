@@ -46,7 +46,9 @@ void HostFlight::begin() {
 
 // As many as there are descriptors for: those of the run's targets are open by now.
 void HostFlight::see_how_many() {
-  constexpr std::size_t of_each = 3, to_start_one = 6, others = 4;
+  constexpr std::size_t of_each = 3, to_start_one = 6;
+  std::size_t others = 4;
+  for (const PlannedStep& step : context_.plan.steps) others += step.watch.count() > 0 ? 1 : 0;
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
   const std::size_t taken = sys::names_in("/proc/self/fd").size() + to_start_one + others;
@@ -90,7 +92,9 @@ Json HostFlight::request_for(const Attempt& attempt) {
                   {"asked", context_.options.asked},
                   {"folder", world_.folder().frozen_folder()},
                   {"digest", context_.plan.digest}};
-  if (attempt.op == "when" || step.type == script_type) request["all_outputs"] = context_.outputs_so_far();
+  if (attempt.op == "watch") request["every_ms"] = step.watch.count();
+  if (attempt.op == "when" || step.type == script_type)
+    request["all_outputs"] = outputs_of(context_.record());
   if (attempt.op == "apply" && context_.options.preview_first.count(step.name) > 0)
     request["preview_first"] = true;
   return request;
@@ -195,6 +199,8 @@ Json HostFlight::launch(const Json& wanted) {
 void HostFlight::take_keeper_events() {
   for (const sys::KeeperEvent& event : keeper_->events()) {
     if (event.kind == sys::KeeperEvent::Kind::started) continue;
+    for (auto& [i, attempt] : watching_)
+      if (attempt.id == event.id) attempt.ended = true;
     for (auto& [i, attempt] : active_) {
       if (attempt.id != event.id || attempt.id == 0) continue;
       attempt.ended = true;
@@ -249,6 +255,8 @@ void HostFlight::take_signals() {
 std::vector<Attempt> HostFlight::wait(std::optional<Clock::time_point> next, bool* terminal) {
   std::vector<pollfd> watched = {{signals_.get(), POLLIN, 0}, {keeper_->fd(), POLLIN, 0}};
   if (terminal != nullptr) watched.push_back({STDIN_FILENO, POLLIN, 0});
+  for (const auto& [i, attempt] : watching_)
+    if (attempt.channel && !attempt.channel->closed()) watched.push_back({attempt.channel->fd(), POLLIN, 0});
   for (const auto& [i, attempt] : active_) {
     if (attempt.channel && !attempt.channel->closed()) watched.push_back({attempt.channel->fd(), POLLIN, 0});
     if (attempt.output) watched.push_back({attempt.output.get(), POLLIN, 0});
@@ -267,6 +275,7 @@ std::vector<Attempt> HostFlight::wait(std::optional<Clock::time_point> next, boo
   if (terminal != nullptr) *terminal = (watched[2].revents & (POLLIN | POLLHUP)) != 0;
   mind_the_clock();
   take_keeper_events();
+  take_watched();
   std::vector<Attempt> over;
   for (auto it = active_.begin(); it != active_.end();) {
     take_messages(it->second);
@@ -280,6 +289,58 @@ std::vector<Attempt> HostFlight::wait(std::optional<Clock::time_point> next, boo
     }
   }
   return over;
+}
+
+// ---- what watches
+// ---------------------------------------------------------------------------------------------------
+
+void HostFlight::watch(std::size_t i) {
+  if (watching_.count(i) > 0) return;
+  Attempt& attempt = watching_[i];
+  attempt.step = i;
+  attempt.op = "watch";
+  attempt.params = std::make_shared<const Json>(context_.resolved_params(i));
+  const PlannedStep& step = context_.plan.steps[i];
+  try {
+    spawn_worker(attempt, *keeper_, request_for(attempt),
+                 fmt::format("{}/{}/watch", world_.folder().id(), step.name));
+  } catch (const Error& error) {
+    context_.events.note("the downtime is not measured: " + std::string(error.what()));
+    watching_.erase(i);
+  }
+}
+
+void HostFlight::take_watched() {
+  for (auto& [i, attempt] : watching_) {
+    Json message;
+    while (attempt.channel && attempt.channel->take(message)) {
+      if (message.contains("secrets")) {
+        take_message(attempt, message);
+      } else if (message.contains("watched")) {
+        Json record = message["watched"];
+        record["kind"] = "watched";
+        record["step"] = context_.plan.steps[i].name;
+        context_.write(std::move(record));
+      } else if (message.contains("error")) {
+        context_.events.note(std::string("the downtime is not measured any more: ") +
+                             context_.redacted(error_from_json(message["error"])).what());
+      }
+    }
+  }
+}
+
+void HostFlight::end_watches() {
+  const auto all_ended = [this] {
+    return std::all_of(watching_.begin(), watching_.end(), [](const auto& one) { return one.second.ended; });
+  };
+  for (auto& [i, attempt] : watching_)
+    if (attempt.channel) attempt.channel->send({{"stop", true}});
+  for (const auto limit = Clock::now() + grace; !all_ended() && Clock::now() < limit;) wait(limit, nullptr);
+  for (auto& [i, attempt] : watching_) {
+    if (!attempt.ended) keeper_->end(attempt.id, std::chrono::milliseconds(0));
+    context_.write({{"kind", "watched"}, {"step", context_.plan.steps[i].name}, {"up", nullptr}});
+  }
+  watching_.clear();
 }
 
 }  // namespace relight

@@ -17,6 +17,8 @@ class HostFlight : public Flight {
   std::size_t most() const override { return most_; }
   void spawn(std::size_t step) override;
   std::vector<Attempt> wait(std::optional<Clock::time_point> next, bool* terminal) override;
+  void watch(std::size_t step) override;
+  void end_watches() override;
 
  private:
   Json request_for(const Attempt& attempt);
@@ -26,6 +28,7 @@ class HostFlight : public Flight {
   void take_messages(Attempt& attempt);
   void take_message(Attempt& attempt, const Json& message);
   Json launch(const Json& wanted);
+  void take_watched();
   void take_signals();
   void take_keeper_events();
   void mind_the_clock();
@@ -34,6 +37,7 @@ class HostFlight : public Flight {
   const HostWorld& world_;
   sys::Fd signals_;
   std::size_t most_ = SIZE_MAX;
+  std::map<std::size_t, Attempt> watching_;
   std::optional<sys::Keeper> keeper_;
 };
 

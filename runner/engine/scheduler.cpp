@@ -43,6 +43,26 @@ void Scheduler::settled(std::size_t step) {
     if (--waits_for_[next] == 0 && !settled_[next]) ready_.insert(next);
 }
 
+const PlannedStep* point_of_no_return(const Plan& plan, const RunRecord& record) {
+  for (auto step = plan.steps.rbegin(); step != plan.steps.rend(); ++step) {
+    if (step->no_return.empty()) continue;
+    const StepRecord& past = record.step(step->name);
+    // One that was refused had no effect.
+    const bool refused = past.state == StepRecord::State::failed && past.error &&
+                         past.error->kind == ErrorKind::refused && past.attempts == 1;
+    if (past.touched && !refused) return &*step;
+  }
+  return nullptr;
+}
+
+void need_way_back(const Plan& plan, const RunRecord& record, const std::string& to) {
+  const PlannedStep* const point = point_of_no_return(plan, record);
+  if (point == nullptr || (!to.empty() && plan.index_of(to) >= plan.index_of(point->name))) return;
+  throw Error(ErrorKind::refused, "cannot roll back", record.run,
+              "the step " + point->name + " was begun, and there is no way back from it: " + point->no_return,
+              "`relight rollback --to " + point->name + "` undoes what came after it");
+}
+
 std::vector<std::size_t> rollback_order(const Plan& plan, const RunRecord& record, const std::string& to) {
   std::vector<std::size_t> order;
   for (std::size_t i = plan.steps.size(); i-- > 0;) {

@@ -33,6 +33,12 @@ class Scheduler {
   std::size_t settled_count_ = 0;
 };
 
+// The last step that was begun and has no way back (its `no_return`); nullptr: none. Nothing that stands
+// above it is undone any more.
+const PlannedStep* point_of_no_return(const Plan& plan, const RunRecord& record);
+// Throws a refused Error where a rollback to `to` ("": of all) would pass that point.
+void need_way_back(const Plan& plan, const RunRecord& record, const std::string& to);
+
 // What a rollback has to undo: the touched steps behind `to` ("": all), last in the plan first.
 std::vector<std::size_t> rollback_order(const Plan& plan, const RunRecord& record, const std::string& to);
 

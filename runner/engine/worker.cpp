@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #include "runner/engine/channel.h"
 #include "runner/engine/secrets.h"
@@ -129,6 +131,63 @@ Json recover(const Step& step, const Params& params, Call& call) {
           {"kept", done == Done::yes ? step.kept(params, call, &outputs) : Json::array()}};
 }
 
+// Looks again and again until it is told to stop, and once more then; tells what has changed.
+class Watching {
+ public:
+  Watching(const Step& step, const Params& params, WorkerCall& call, Channel& channel)
+      : step_(step), params_(params), call_(call), channel_(channel) {}
+
+  void go_on(std::chrono::milliseconds every) {
+    while (!call_.stop_wanted()) {
+      const auto next = std::chrono::steady_clock::now() + every;
+      look();
+      std::this_thread::sleep_until(next);
+    }
+    look();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void look() {
+    const bool up = answers();
+    const auto now = Clock::now();
+    const std::string wall = sys::show_time(sys::now());
+    if (up && up_ == false)
+      tell({{"up", true},
+            {"from", good_wall_},
+            {"to", wall},
+            {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(now - good_).count()}});
+    else if (up && !up_)
+      tell({{"up", true}, {"to", wall}});
+    else if (!up && up_ != false)
+      tell({{"up", false}, {"from", up_ ? good_wall_ : wall}});
+    if (up || !up_) {
+      good_ = now;
+      good_wall_ = wall;
+    }
+    up_ = up;
+  }
+
+  bool answers() const {
+    try {
+      return step_.look(params_, call_).empty();
+    } catch (const Error&) {
+      return false;  // no answer is one too
+    }
+  }
+
+  void tell(Json seen) { channel_.send({{"watched", std::move(seen)}}); }
+
+  const Step& step_;
+  const Params& params_;
+  WorkerCall& call_;
+  Channel& channel_;
+  std::optional<bool> up_;  // as seen last
+  Clock::time_point good_;  // the last good answer, or the first look
+  std::string good_wall_;
+};
+
 void refuse_problems(const Preview& preview) {
   if (preview.problems.empty()) return;
   const Problem& first = preview.problems.front();
@@ -155,6 +214,10 @@ Json serve_step(Channel& channel, const Json& request, const std::vector<const S
   }
   if (op == "discard") {
     step->discard(params, call, outputs);
+    return nullptr;
+  }
+  if (op == "watch") {
+    Watching(*step, params, call, channel).go_on(std::chrono::milliseconds(request.at("every_ms")));
     return nullptr;
   }
   if (op == "kept") return step->kept(params, call, outputs);

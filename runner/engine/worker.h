@@ -2,7 +2,7 @@
 // user, and talks to the engine over its socket. (Previews have their own: preview_worker.h.)
 //
 // The engine sends one request:
-//   {"op": apply | recover | undo | discard | kept | when, "run", "folder" (frozen), "step", "type",
+//   {"op": apply | recover | undo | discard | kept | when | watch, "run", "folder" (frozen), "step", "type",
 //    "attempt", "notes", "outputs" (own, or null), "params" (resolved), "as", "asked", "all_outputs",
 //    "digest"}
 // The worker sends {"secrets": {name: base64}} before anything else that could show one, then any of {"log"},

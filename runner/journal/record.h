@@ -13,6 +13,9 @@
 //   opened        format, program, run, runbook, plan (digest), drill
 //   resumed       program, pid                     a later process goes on with the run
 //   baseline      step, passed                     a probe with proves = "both", before the first effect
+//   watched       step, up, from, to, ms           a probe that watches: it is not up (false) since `from`,
+//   up
+//                                                  again (true) at `to` after `ms`, or watches no more (null)
 //   approved      step, by                         an approval was given
 //   waiting       step, prompt                     the run waits for an approval
 //   when          step, value                      what a `when` function said

@@ -122,6 +122,7 @@ const StepHandle* Builder::add(lua_State* lua, const StepType* type, const std::
   order(step);
   index_[name] = plan_.steps.size();
   if (type->name == approve_type) last_approve_ = plan_.steps.size();
+  asked_ = type->name == approve_type || (asked_ && step.no_return.empty());
   plan_.steps.push_back(std::move(step));
   return &handle;
 }
@@ -146,6 +147,10 @@ void Builder::check_common(const PlannedStep& step, const StepHandle& handle) {
   if (!goes_on && !step.waive.empty())
     step_fault("waive", "says why a failure does no harm, but the step does not go on after one",
                "write on_failure = \"continue\", too");
+  if (step.watch.count() > 0 && !uses_.empty())
+    step_fault("watch", "looks from before the first effect, but the step uses outputs of " + *uses_.begin(),
+               "give a probe without outputs the `watch`");
+  check_no_return(step);
   if (!step.defaults) return;
   for (auto it = step.defaults->begin(); it != step.defaults->end(); ++it) {
     if (std::find(handle.outputs.begin(), handle.outputs.end(), it.key()) != handle.outputs.end()) continue;
@@ -163,8 +168,8 @@ void Builder::take_fields(lua_State* lua, const StepType& type, int table, Plann
     lua_getfield(lua, table, name.c_str());
     const int value = lua_gettop(lua);
     const Field* own = find_field(type.fields, name);
-    const Field* common =
-        type.is_probe && name == "proves" ? &proves_field() : find_field(common_fields(), name);
+    const Field* common = find_field(common_fields(), name);
+    if (common == nullptr) common = find_field(probe_fields(type), name);
     if (name == "after") {
       take_after(lua, value);
     } else if (name == "when") {
@@ -193,7 +198,7 @@ void Builder::take_fields(lua_State* lua, const StepType& type, int table, Plann
       for (const Field& field : type.fields) names.push_back(field.name);
       const std::string takes = sys::join(names, ", ");
       for (const Field& field : common_fields()) names.push_back(field.name);
-      if (type.is_probe) names.push_back("proves");
+      for (const Field& field : probe_fields(type)) names.push_back(field.name);
       const std::string near = near_name(name, names);
       told_fields_.insert(near);
       step_fault(name, "is no field of " + type.name,

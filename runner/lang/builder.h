@@ -49,6 +49,7 @@ class Builder {
   void take_fields(lua_State* lua, const StepType& type, int table, PlannedStep& step, Json& params);
   void check_params(const StepType& type, const Json& params);
   void check_common(const PlannedStep& step, const StepHandle& handle);
+  void check_no_return(const PlannedStep& step);
   void take_after(lua_State* lua, int value);
   void take_when(lua_State* lua, int value, PlannedStep& step);
   Json take_uses(lua_State* lua, int value);
@@ -73,6 +74,7 @@ class Builder {
       names_;                    // of every step met, the faulty ones, too
   std::set<std::size_t> sinks_;  // the steps that no other waits for yet
   std::optional<std::size_t> last_approve_;
+  bool asked_ = false;  // an approve stands above that no point of no return has used up
   std::vector<Wanted> wanted_;
   std::vector<RunbookFault> faults_;
   std::vector<std::string> warnings_;

@@ -101,6 +101,15 @@ void Builder::head(lua_State* lua, const std::string& name, int table, const Pla
   if (budget.contains("rpo")) plan_.budget.rpo = sys::parse_duration(budget["rpo"].get<std::string>());
 }
 
+void Builder::check_no_return(const PlannedStep& step) {
+  if (step.no_return.empty()) return;
+  if (step.step_type->is_probe || step.type == approve_type)
+    step_fault("no_return", "stands at a step that changes nothing", "give it to the step that changes it");
+  else if (!asked_)
+    step_fault("no_return", "is a point that nobody is asked about",
+               "write approve \"" + step.name + "-approved\" { prompt = \"...\" } above it");
+}
+
 void Builder::check_wanted() {
   if (wanted_.empty()) return;
   std::vector<std::string> names;

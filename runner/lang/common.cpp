@@ -105,20 +105,37 @@ const std::vector<Field>& common_fields() {
        "with continue: why its failure does no harm",
        "\"the cache fills by itself\"",
        {}},
+      {"no_return",
+       FieldType::text,
+       false,
+       "",
+       "why nothing is undone any more once it has begun; needs an `approve` above it",
+       "\"the partners write to the new host\"",
+       {}},
   };
   return fields;
 }
 
-const Field& proves_field() {
-  static const Field field = {
-      "proves",
-      FieldType::choice,
-      false,
-      "\"run\"",
-      "both: it is measured before the first effect, too, and decides after a rollback",
-      "\"both\"",
-      {"run", "both"}};
-  return field;
+const std::vector<Field>& probe_fields(const StepType& type) {
+  static const std::vector<Field> none,
+      all = {
+          {"proves",
+           FieldType::choice,
+           false,
+           "\"run\"",
+           "both: it is measured before the first effect, too, and decides after a rollback",
+           "\"both\"",
+           {"run", "both"}},
+          {"watch",
+           FieldType::duration,
+           false,
+           "",
+           "looks that often, from before the first effect to the end of the run, and tells the downtime",
+           "\"20ms\"",
+           {}},
+      };
+  static const std::vector<Field> proves = {all[0]};
+  return !type.is_probe ? none : type.watches ? all : proves;
 }
 
 const Field* find_field(const std::vector<Field>& fields, const std::string& name) {
@@ -159,6 +176,12 @@ std::vector<Fault> take_common(const Field& field, const Json& value, PlannedSte
     step.on_failure = on_failure_named(text);
   } else if (field.name == "waive") {
     step.waive = text;
+  } else if (field.name == "no_return") {
+    step.no_return = text;
+  } else if (field.name == "watch") {
+    step.watch = *sys::parse_duration(text);
+    if (step.watch < std::chrono::milliseconds(10))
+      return {{"watch", "is shorter than 10ms: the looks would be a load of their own", "write \"20ms\""}};
   } else {
     step.proves = text;
   }

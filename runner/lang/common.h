@@ -10,8 +10,8 @@ namespace relight::lang {
 // For checking, and for the step reference. `after` and `when` are checked by the builder: they hold handles
 // and functions.
 const std::vector<Field>& common_fields();
-// `proves`, of probes only.
-const Field& proves_field();
+// Beside these, what a probe takes: `proves`, and `watch` where its type watches. None for other types.
+const std::vector<Field>& probe_fields(const StepType& type);
 
 const Field* find_field(const std::vector<Field>& fields, const std::string& name);
 

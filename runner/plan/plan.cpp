@@ -77,6 +77,8 @@ class PlanText {
     if (step.on_failure) member("on_failure", name_of(*step.on_failure));
     if (!step.waive.empty()) member("waive", step.waive);
     if (!step.proves.empty()) member("proves", step.proves);
+    if (step.watch.count() > 0) member("watch_ms", step.watch.count());
+    if (!step.no_return.empty()) member("no_return", step.no_return);
     out_ += '}';
   }
 
@@ -148,6 +150,8 @@ PlannedStep step_from_json(Json& json, const std::vector<const StepType*>& types
   if (json.contains("on_failure")) step.on_failure = on_failure_named(json["on_failure"].get<std::string>());
   step.waive = json.value("waive", "");
   step.proves = json.value("proves", "");
+  step.watch = milliseconds(json.value("watch_ms", std::int64_t{0}));
+  step.no_return = json.value("no_return", "");
   return step;
 }
 

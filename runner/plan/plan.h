@@ -32,8 +32,10 @@ struct PlannedStep {
   std::shared_ptr<const Json> defaults;     // outputs in place of a skipped step's; null: none
   std::optional<InDoubt> in_doubt;
   std::optional<OnFailure> on_failure;
-  std::string waive;   // with continue: the reason
-  std::string proves;  // of a probe: "run" or "both"
+  std::string waive;                   // with continue: the reason
+  std::string proves;                  // of a probe: "run" or "both"
+  std::chrono::milliseconds watch{0};  // of a probe: how often it looks for a downtime; 0: it does not
+  std::string no_return;               // why there is no way back once it has begun; empty: there is
 
   const StepType* step_type = nullptr;  // never null in a whole plan
 };

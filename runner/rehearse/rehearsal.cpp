@@ -7,6 +7,7 @@
 
 #include "runner/engine/abandon.h"
 #include "runner/engine/engine.h"
+#include "runner/engine/scheduler.h"
 #include "runner/journal/reader.h"
 #include "runner/rehearse/simulated_world.h"
 #include "runner/sys/json_whole.h"
@@ -142,7 +143,11 @@ class Rehearsing {
     }
   }
 
+  // No rollback of all is asked for where it would pass a point of no return.
   void backward() {
+    if (std::any_of(plan_.steps.begin(), plan_.steps.end(),
+                    [](const PlannedStep& step) { return !step.no_return.empty(); }))
+      return;
     One whole(*this, plan_);
     process(whole);
     const std::uint64_t from = whole.simulation.happened;
@@ -173,6 +178,7 @@ class Rehearsing {
       Ended end = process(one);
       ++rehearsal_.failures;
       if (end.record.step(plan_.steps[i].name).state == StepRecord::State::pending) continue;  // never begun
+      if (end.exit == exit_failed && point_of_no_return(plan_, end.record)) continue;  // it is resumed
       if (end.exit == exit_failed) end = process(one, true);
       if (end.exit == exit_rolled_back || (came_back(end) && nothing_there(one))) continue;
       blame({"when " + plan_.steps[i].name + " fails"}, end);

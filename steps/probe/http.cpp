@@ -50,6 +50,16 @@ std::string difference(const Json& expect, const sys::HttpAnswer& answer) {
   return expect.contains("json") ? body_difference(expect["json"], answer.body) : "";
 }
 
+sys::HttpRequest request_of(const Params& params) {
+  sys::HttpRequest request;
+  request.method = params.text("method");
+  request.url = params.text("url");
+  request.headers = params.environment("headers");
+  request.body = params.text_or("body", "");
+  request.timeout = params.duration("answer_within");
+  return request;
+}
+
 class Http : public Step {
  public:
   Preview preview(const Params& params, Call&) const override {
@@ -74,12 +84,7 @@ class Http : public Step {
     const Json expect = expected(params);
     const Patience patience = patience_of(params);
     const auto service = service_of_probe(params);
-    sys::HttpRequest request;
-    request.method = params.text("method");
-    request.url = params.text("url");
-    request.headers = params.environment("headers");
-    request.body = params.text_or("body", "");
-    request.timeout = params.duration("answer_within");
+    sys::HttpRequest request = request_of(params);
     request.stop = [&call] { return call.stop_wanted(); };
     const Endpoint endpoint = endpoint_of_url(request.url);
     int status = 0;
@@ -97,6 +102,12 @@ class Http : public Step {
           return why;
         });
     return {{"status", status}, {"took", sys::show_duration(took)}};
+  }
+
+  std::string look(const Params& params, Call&) const override {
+    sys::HttpRequest request = request_of(params);
+    request.timeout = std::min<std::chrono::milliseconds>(request.timeout, std::chrono::seconds(1));
+    return difference(expected(params), sys::http(request));
   }
 
   std::string state_digest(const Params&, Call&) const override { return "changes nothing"; }
@@ -162,6 +173,7 @@ const StepType probe_http = {
     .stays = "",
     .drill = Drill::runs,
     .is_probe = true,
+    .watches = true,
     .make = make_step<Http>,
 };
 

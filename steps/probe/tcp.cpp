@@ -18,10 +18,8 @@
 namespace relight {
 namespace {
 
-constexpr int connect_within_ms = 5000;
-
 // Why no connection could be made; empty: one was.
-std::string try_to_connect(const std::string& host, int port) {
+std::string try_to_connect(const std::string& host, int port, int within_ms = 5000) {
   addrinfo wanted{}, *found = nullptr;
   wanted.ai_socktype = SOCK_STREAM;
   if (int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &wanted, &found); error != 0)
@@ -36,8 +34,7 @@ std::string try_to_connect(const std::string& host, int port) {
       pollfd watched{socket.get(), POLLOUT, 0};
       error = ETIMEDOUT;
       socklen_t size = sizeof error;
-      if (poll(&watched, 1, connect_within_ms) == 1)
-        getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+      if (poll(&watched, 1, within_ms) == 1) getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
     }
     if (error == 0) return "";
     why = std::strerror(error);
@@ -74,6 +71,10 @@ class Tcp : public Step {
                            return why.empty() && service ? not_reaching(*service, endpoint) : why;
                          });
     return {{"took", sys::show_duration(took)}};
+  }
+
+  std::string look(const Params& params, Call& call) const override {
+    return try_to_connect(params.text("host"), call.port(port_of(params)), 1000);
   }
 
   std::string state_digest(const Params&, Call&) const override { return "changes nothing"; }
@@ -120,6 +121,7 @@ const StepType probe_tcp = {
     .stays = "",
     .drill = Drill::runs,
     .is_probe = true,
+    .watches = true,
     .make = make_step<Tcp>,
 };
 

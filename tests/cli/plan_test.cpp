@@ -109,7 +109,8 @@ TEST_CASE("status, log, report and summary through a run's life") {
   Shown bench;
   const auto look = [&](const std::string& state) {
     const Json status = bench.status();
-    CHECK(members(status) == std::vector<std::string>{"protected", "run", "runbook", "state", "steps"});
+    CHECK(members(status) ==
+          std::vector<std::string>{"downtime", "protected", "run", "runbook", "state", "steps"});
     CHECK(status["state"] == state);
     CHECK(status["runbook"] == "book");
     CHECK(status["protected"].is_null());

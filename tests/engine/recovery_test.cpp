@@ -260,3 +260,50 @@ TEST_CASE("names") {
   CHECK(std::string(name_of(Run::rolling_back)) == "rolling-back");
   CHECK(std::string(name_of(Run::rolled_back)) == "rolled-back");
 }
+
+namespace {
+
+Json watched(Json up, const char* from = nullptr, const char* to = nullptr, int ms = -1) {
+  Json record = {{"kind", "watched"}, {"step", "well"}, {"up", std::move(up)}};
+  if (from != nullptr) record["from"] = from;
+  if (to != nullptr) record["to"] = to;
+  if (ms >= 0) record["ms"] = ms;
+  return record;
+}
+
+}  // namespace
+
+TEST_CASE("a downtime lasts from the last good answer to the next, whoever looks") {
+  const char* const t0 = "2026-11-21T10:00:00Z";
+  const char* const t5 = "2026-11-21T10:00:05Z";
+  const char* const t9 = "2026-11-21T10:00:09Z";
+  const auto outages = [](const Records& records) { return later(records).watched.at("well").outages; };
+  Records records = {opened(), watched(true, nullptr, t0), watched(false, t0), watched(true, t0, t5, 4900)};
+  REQUIRE(outages(records).size() == 1);
+  CHECK(outages(records)[0].length.count() == 4900);
+  CHECK_FALSE(outages(records)[0].in_rollback);
+
+  // Killed in it: the next process sees it go on, and end.
+  records = {opened(), watched(false, t0), resumed(), watched(false, t5), watched(true, t5, t9, 4000)};
+  REQUIRE(outages(records).size() == 1);
+  CHECK(outages(records)[0].from == t0);
+  CHECK(outages(records)[0].length.count() == 9000);
+
+  // Killed while it was up, and down at the next look: down since nobody looked.
+  Json last = note("a", "k", 1);
+  last["wall"] = t0;
+  records = {opened(),  watched(true, nullptr, t0), last,
+             resumed(), watched(false, t5),         watched(true, t5, t9, 4000)};
+  REQUIRE(outages(records).size() == 1);
+  CHECK(outages(records)[0].from == t0);
+  CHECK(outages(records)[0].length.count() == 9000);
+
+  // Left down at the end, and brought up by a rollback hours later.
+  records = {opened(), watched(false, t0), watched(nullptr)};
+  CHECK(outages(records)[0].to.empty());
+  CHECK_FALSE(later(records).watched.at("well").up.has_value());
+  records.insert(records.end(), {rolling_back(), watched(false, t5), watched(true, t5, t9, 4000)});
+  REQUIRE(outages(records).size() == 1);
+  CHECK(outages(records)[0].in_rollback);
+  CHECK(outages(records)[0].length.count() == 9000);
+}

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "runner/lang/words.h"
 #include "runner/sys/json_whole.h"
 #include "tests/support/runbook.h"
 
@@ -217,4 +218,47 @@ script "x" { run = function() end, uses = { "a", 5 } })lua")
         "test.lua:2: step \"x\": `uses` names the step \"a\", which is not above | write names or handles of "
         "steps above\n"
         "test.lua:2: step \"x\": `uses` holds what is no step | write names or handles of steps above");
+}
+
+namespace {
+Runbook real(const std::string& text) {
+  return Runbook(text).types(step_table());
+}
+}  // namespace
+
+TEST_CASE("a point of no return is asked for, and a watch needs nothing of the run") {
+  const char* const asked = R"lua(runbook "t" {}
+approve "sure" { prompt = "Switch the DNS?" }
+shell.run "cutover" { command = { "a" }, no_return = "partners write there" })lua";
+  const Plan plan = real(asked).plan();
+  CHECK(plan.steps[1].no_return == "partners write there");
+  const Plan again = plan_from_text(text_of(plan), plan.digest, lang::with_words(step_table()));
+  CHECK(again.steps[1].no_return == "partners write there");
+  CHECK(
+      real(asked + std::string("\nshell.run \"b\" { command = { \"b\" }, no_return = \"too\" }")).refusal() ==
+      "test.lua:4: step \"b\": `no_return` is a point that nobody is asked about | write approve "
+      "\"b-approved\" { prompt = \"...\" } above it");
+  CHECK(
+      real(R"lua(runbook "t" {}
+approve "sure" { prompt = "?" }
+probe.tcp "p" { port = 1, no_return = "none" })lua")
+          .refusal() ==
+      "test.lua:3: step \"p\": `no_return` stands at a step that changes nothing | give it to the step that "
+      "changes it");
+  const Plan watching = real("runbook \"t\" {}\nprobe.tcp \"p\" { port = 1, watch = \"20ms\" }").plan();
+  CHECK(watching.steps[0].watch.count() == 20);
+  CHECK(
+      real(R"lua(runbook "t" {}
+local a = shell.run "a" { command = { "a" } }
+probe.tcp "p" { host = a.stdout, port = 1, watch = "20ms" })lua")
+          .refusal() ==
+      "test.lua:3: step \"p\": `watch` looks from before the first effect, but the step uses outputs of a | "
+      "give a probe without outputs the `watch`");
+  CHECK(
+      real("runbook \"t\" {}\nprobe.tcp \"p\" { port = 1, watch = \"1ms\" }").refusal() ==
+      "test.lua:2: step \"p\": `watch` is shorter than 10ms: the looks would be a load of their own | write "
+      "\"20ms\"");
+  CHECK(real("runbook \"t\" {}\nprobe.sql \"p\" { database = \"d\", sql = \"s\", watch = \"20ms\" }")
+            .refusal()
+            .find("`watch` is no field of probe.sql") != std::string::npos);
 }
