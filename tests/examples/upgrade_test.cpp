@@ -23,10 +23,18 @@ TEST_CASE("an upgrade ends with the new version, the old data, and a backup that
   CHECK(host.relight({"verify", host.backup}).exit == 0);
 
   // Hours later somebody goes back by hand; what was written since is put aside.
+  CHECK(ran.out.find("downtime ") != std::string::npos);
+  CHECK(host.status()["downtime"].size() == 1);
   CHECK(host.ask("POST", "/api/notes", R"({"title": "later", "body": "lost?"})").status == 201);
+  CHECK(host.ask("POST", "/api/notes/1/attachments?name=b", "newer").status == 201);
   const Ran back = host.relight({"rollback", "--yes"});
   INFO(back.out, back.err);
   CHECK(back.exit == 0);
+  CHECK(flat(back.out).find("keep-blobs: " + host.file("home/blobs") +
+                            ": 1 file was added; a rollback puts that "
+                            "aside") != std::string::npos);
+  REQUIRE(host.status()["downtime"].size() == 2);
+  CHECK(host.status()["downtime"][1]["in_rollback"] == true);
   host.is_back();
   const Ran kept = host.relight({"keep"});
   INFO(kept.out, kept.err);
