@@ -44,7 +44,7 @@ TEST_CASE("what is well before an upgrade must be so after its rollback, in the 
   for (const char* runbook : {"runbooks/aihummer/upgrade.lua", "examples/ember/upgrade.lua"}) {
     const Plan plan = plan_of(runbook, {});
     CHECK(plan.find("well")->proves == "both");
-    CHECK((*plan.find("well")->params)["expect"]["json"]["version"] == "1.0.0");
+    CHECK((*plan.find("well")->params).at("expect").at("json").at("version") == "1.0.0");
     CHECK_THROWS_WITH_AS(plan_of(runbook, {{"version", "1.0.0"}}),
                          doctest::Contains("nothing to upgrade: 1.0.0 is the version that runs"),
                          lang::RunbookError);
