@@ -123,7 +123,7 @@ class PinPackages : public Step {
     if (!call.notes().contains(note_key)) return change.discard();
     const auto held_before = call.notes()[note_key].get<std::vector<std::string>>();
     std::vector<std::string> others;
-    for (const std::string& name : names_of(wanted))
+    for (const std::string& name : params.flag("hold") ? names_of(wanted) : std::vector<std::string>())
       if (std::find(held_before.begin(), held_before.end(), name) == held_before.end())
         others.push_back(name);
     hold(apt, others, false);

@@ -175,6 +175,15 @@ TEST_CASE("where the version is there it is held; without hold the holds stay as
   apt({"apt-mark", "unhold", "lamp"});
   CHECK(loose.apply()["held"] == Json::array());
   CHECK(held() == "");
+  loose.undo();
+
+  // Held by somebody else since: none of this step's.
+  sys::remove_file(lamps.debian.notes());
+  const Pin there(lamps.debian, R"({"package": "lamp", "version": "1.0", "hold": false})");
+  CHECK(there.apply()["changed"] == false);
+  apt({"apt-mark", "hold", "lamp"});
+  there.undo();
+  CHECK(held() == "lamp");
 }
 
 TEST_CASE("what is no pin is refused before apt is asked") {
