@@ -19,18 +19,22 @@ function upgrade.well(w)
 end
 
 -- A recovery set of the version that runs, read back before anything stops. With `max_age` it is taken by something
--- else, and verified alone. `folder`: where the dump goes, if the folder is made by a step.
+-- else, and verified alone. `folder`: where the dump goes, if the folder is made by a step. Without `database` there
+-- is none; `via`: the container that its server runs in.
 function upgrade.backup(b)
   local set = b.set
   if not b.max_age then
-    local dump = postgres.dump "dump" {
-      database = b.database, server = b.server, into = (b.folder or b.set) / (b.database .. ".dump"), as = b.as,
+    local dump = b.database and postgres.dump "dump" {
+      database = b.database, server = b.server, via = b.via, password = b.password,
+      into = (b.folder or b.set) / (b.database .. ".dump"), as = b.as,
     }
-    local packed = b.blobs and blobs.archive "archive" { from = b.blobs, into = b.set / "blobs.tar.zst" }
-    key.escrow "fingerprints" { key = b.keys, variables = b.variables, set = b.set }
+    local packed = b.blobs and blobs.archive "archive" {
+      from = b.blobs, into = b.set / "blobs.tar.zst", must_hold = b.must_hold, leave_out = b.leave_out,
+    }
+    key.escrow "fingerprints" { key = b.keys, variables = b.variables, name = b.key_name, set = b.set }
     local sealed = backup.seal "seal" {
       set = b.set, product = b.product, version = b.version,
-      database = { name = b.database, dump = dump.path, lsn = dump.lsn, server_version = dump.server_version },
+      database = dump and { name = b.database, dump = dump.path, lsn = dump.lsn, server_version = dump.server_version },
       blobs = packed and { archive = packed.path, manifest = packed.manifest },
     }
     set = sealed.set
@@ -40,7 +44,11 @@ end
 
 -- After the stop, so that no acknowledged write is lost; until the start all of this is downtime.
 function upgrade.keep(k)
-  postgres.keep "keep-database" { database = k.database, server = k.server, as = k.as }
+  if k.database then
+    postgres.keep "keep-database" {
+      database = k.database, server = k.server, via = k.via, password = k.password, as = k.as,
+    }
+  end
   if k.blobs then
     blobs.keep "keep-blobs" { path = k.blobs }
   end

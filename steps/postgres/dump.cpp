@@ -56,7 +56,7 @@ class Dump : public Step {
     Preview preview;
     const Json& all = params.all();
     preview.summary = "dump database " + shown(all["database"]) + " into " + shown(all["into"]);
-    for (const char* field : {"database", "server", "into"})
+    for (const char* field : {"database", "server", "via", "into"})
       if (params.has(field) && !params.known(field)) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.proved_after = *outputs_used(all[field]).begin();
@@ -210,6 +210,7 @@ const StepType postgres_dump = {
                  "how many at once, with format = \"directory\"; when not given, as many as there are cores",
              .example = "4",
              .choices = {}},
+            server_via_field(),
             server_field(),
             password_field(),
         },

@@ -53,7 +53,7 @@ class Keep : public Step {
   std::vector<std::string> targets(const Params& params) const override {
     if (params.has("data")) return path_target(params, "data");
     if (!params.has("database") || !params.known("database") ||
-        (params.has("server") && !params.known("server")))
+        (params.has("server") && !params.known("server")) || (params.has("via") && !params.known("via")))
       return {};
     return {"database:" + database_target(params)};
   }
@@ -61,7 +61,7 @@ class Keep : public Step {
   Preview preview(const Params& params, Call& call) const override {
     Preview preview;
     preview.summary = "keep a copy of " + shown(params.all()[params.has("data") ? "data" : "database"]);
-    for (const char* field : {"data", "database", "server"})
+    for (const char* field : {"data", "database", "server", "via"})
       if (params.has(field) && !params.known(field)) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.proved_after = *outputs_used(params.all()[field]).begin();
@@ -193,7 +193,9 @@ class Keep : public Step {
     preview.summary = "keep a copy of " + what;
     preview.keeps.push_back("a copy of " + what);
     preview.hints.push_back("what is stopped before stays down while it is copied");
-    if (sys::is_folder(row.rows[0][1].value_or(""))) preview.space[*row.rows[0][1]] = bytes;
+    // In a container it is a path of the container's.
+    if (!params.has("via") && sys::is_folder(row.rows[0][1].value_or("")))
+      preview.space[*row.rows[0][1]] = bytes;
     const auto open = sessions_of(*sql, server.database());
     if (!open.empty() && !params.flag("end_sessions"))
       preview.hints.push_back("it is in use now (" + sys::join(open, "; ") +
@@ -260,6 +262,7 @@ const StepType postgres_keep = {
              .doc = "the data directory of a cluster that is stopped",
              .example = "\"/var/lib/postgresql/15/main\"",
              .choices = {}},
+            server_via_field(),
             server_field(),
             password_field(),
             {.name = "end_sessions",

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 
+#include "runner/step/via.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
@@ -58,7 +59,7 @@ std::string shortened(const std::string& text, std::size_t limit) {
   return text.substr(0, limit - hash - 1) + "_" + sys::sha256_hex(text).substr(0, hash);
 }
 
-DatabaseServer::DatabaseServer(const Params& params, const Call& call)
+DatabaseServer::DatabaseServer(const Params& params, Call& call)
     : database_(params.text_or("database", "postgres")),
       administration_("postgres"),
       session_(shortened("relight/" + call.run() + "/" + call.step())) {
@@ -74,10 +75,34 @@ DatabaseServer::DatabaseServer(const Params& params, const Call& call)
       if (!word.variable.empty()) variables_[word.variable] = word.value;
     }
   }
+  reach_container(params, call);
   if (!params.has("password")) return;
   const Secret* const password =
       call.previewing() ? params.peek_secret("password") : &params.secret("password");
   if (password != nullptr) password_ = sys::trim(password->view());
+}
+
+// The address changes with every start of the container: it is asked for in every call.
+void DatabaseServer::reach_container(const Params& params, Call& call) {
+  const auto via = via_of(params, call);
+  if (!via) return;
+  if (words_.contains("host") || words_.contains("hostaddr"))
+    throw Error(ErrorKind::refused, "cannot tell which server is meant", via->text(),
+                "`server` names a host, and `via` a container", "leave the host out of `server`");
+  try {
+    const sys::Container container = container_of(*via, call);
+    words_["host"] = container.addresses.empty() ? "127.0.0.1" : container.addresses[0];
+    variables_["PGHOST"] = words_["host"];
+  } catch (const Error& error) {
+    unreachable_ = Error(ErrorKind::transient, error.failed, error.on, error.why, error.hint);
+  }
+}
+
+Field server_via_field() {
+  Field field = via_field(
+      "the container that the server runs in; `server` then gives the user and, where it is not "
+      "5432, the port within it");
+  return field;
 }
 
 Field server_field() {
@@ -110,6 +135,8 @@ std::string database_target(const Params& params) {
   }
   const bool here =
       host.empty() || host.front() == '/' || host == "localhost" || host == "127.0.0.1" || host == "::1";
+  if (const auto via = via_target(params); !via.empty())
+    return via[0] + ":" + port + "/" + params.text("database");
   return (here ? "" : host + ":") + port + "/" + params.text("database");
 }
 
@@ -130,6 +157,7 @@ std::string DatabaseServer::url(const std::string& database) const {
 }
 
 sys::Sql DatabaseServer::connect(const Call& call, const std::string& database) const {
+  if (unreachable_) throw Error(*unreachable_);
   std::map<std::string, std::string> settings = words_;
   settings["dbname"] = database.empty() ? administration_ : database;
   settings["application_name"] = session_;

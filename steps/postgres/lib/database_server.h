@@ -15,9 +15,9 @@ namespace relight::postgres {
 
 class DatabaseServer {
  public:
-  // From the fields `server`, `password` and, where the type has it, `database`. Throws a refused Error for a
-  // text that libpq cannot read and for a password that stands in it.
-  DatabaseServer(const Params& params, const Call& call);
+  // From the fields `server`, `password` and, where the type has them, `database` and `via`. Throws a refused
+  // Error for a text that libpq cannot read and for a password that stands in it.
+  DatabaseServer(const Params& params, Call& call);
 
   const std::string& database() const { return database_; }
   std::string url(const std::string& database) const;  // without the password
@@ -36,13 +36,17 @@ class DatabaseServer {
   const std::string& session() const { return session_; }
 
  private:
+  void reach_container(const Params& params, Call& call);
+
   std::map<std::string, std::string> words_;      // libpq's keywords, as given
   std::map<std::string, std::string> variables_;  // and as its variables
   std::string database_, administration_, session_, password_;
+  std::optional<Error> unreachable_;  // why the container of `via` has no address now
 };
 
 // The fields by which a step names it, for a type to declare.
 Field server_field();
+Field server_via_field();
 Field password_field();
 
 // "PORT/DATABASE" of a server of this host, else "HOST:PORT/DATABASE": for Step::targets.
