@@ -1,6 +1,7 @@
 // probe.command: a program says that all is well.
 #include <unistd.h>
 
+#include "runner/step/inside.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/files.h"
@@ -48,7 +49,7 @@ std::string difference(const Json& expect, int exit_code, const std::string& out
 
 class CommandProbe : public Step {
  public:
-  Preview preview(const Params& params, Call&) const override {
+  Preview preview(const Params& params, Call& call) const override {
     Preview preview;
     std::vector<std::string> words;
     for (const Json& word : params.all()["command"]) words.push_back(shown(word));
@@ -59,6 +60,15 @@ class CommandProbe : public Step {
       if (!params.known("command")) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.proved_after = *outputs_used(params.all()["command"]).begin();
+        return preview;
+      }
+      if (params.has("via")) {
+        preview.summary += " in the container of " + shown_via(params);
+        preview.verdict = Preview::Verdict::cannot_yet_tell;
+        if (params.known("via")) {
+          preview.verdict = Preview::Verdict::would_change;
+          foresee_inside(*via_of(params, call), call, preview);
+        }
         return preview;
       }
       const std::string program = sys::find_program(params.list("command")[0]);
@@ -75,17 +85,22 @@ class CommandProbe : public Step {
     return preview;
   }
 
+  void settle(const Params& params, Call& call) const override {
+    if (params.has("via")) end_inside(call);
+  }
+
   Json apply(const Params& params, Call& call) const override {
     const Json expect = expected(params);
     sys::Command command;
     command.argv = params.list("command");
     command.extra_env = params.environment("env");
-    command.cwd = params.text_or("cwd", "/");
+    const auto via = via_of(params, call);
+    command.cwd = params.text_or("cwd", via ? "" : "/");
     command.capture_limit = tail_limit;
     command.capture_tail = true;
     int exit_code = 0;
     ask_until_passed(call, patience_of(params), sys::join(command.argv, " "), hint, [&] {
-      const sys::Result result = call.run_program(command);
+      const sys::Result result = via ? run_inside(*via, command, call) : call.run_program(command);
       exit_code = result.exit_code;
       return difference(expect, result.exit_code, result.out, result.err_tail);
     });
@@ -97,6 +112,7 @@ class CommandProbe : public Step {
   // Asked once, it is a program and nothing more.
   std::optional<Child> child(const Params& params) const override {
     const Patience patience = patience_of(params);
+    if (params.has("via")) return std::nullopt;
     if (patience.within.count() > 0 || patience.consecutive > 1 || patience.hold.count() > 0)
       return std::nullopt;
     expected(params);
@@ -125,6 +141,7 @@ std::vector<Field> fields() {
        "the program and its arguments; the program is absolute, or found in PATH",
        "{ \"/opt/aihummer/current/deploy/host/smoke.sh\" }",
        {}},
+      via_field("the service in whose container it runs; `cwd` is a folder there"),
       {"expect",
        FieldType::table,
        false,

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runner/step/access.h"
+#include "runner/step/inside.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/failpoint.h"
@@ -59,11 +60,13 @@ sys::Result run_argv(const Params& params, Call& call, const std::string& field)
   sys::Command command;
   command.argv = params.list(field);
   if (params.has("env")) command.extra_env = params.environment("env");
-  command.cwd = params.text_or("cwd", "/");
+  const auto via = via_of(params, call);
+  command.cwd = params.text_or("cwd", via ? "" : "/");
   if (field == "command") command.stdin_text = params.text_or("stdin", "");
   command.capture_limit = stdout_limit;
   command.capture_tail = true;
-  sys::Result result = call.run_program(std::move(command));
+  sys::Result result =
+      via ? run_inside(*via, std::move(command), call) : call.run_program(std::move(command));
   if (!params.flag("secret_output"))
     for (const std::string& line : sys::split(end_of(result.out, stdout_limit), '\n'))
       if (!line.empty()) call.log(line);
@@ -104,6 +107,10 @@ class Run : public Step {
       }
     }
     if (params.has("check")) preview.summary += ", unless " + shown_argv(params, "check") + " exits with 0";
+    if (params.has("via")) {
+      foresee_container(params, call, preview);
+      return preview;
+    }
     for (const char* field : {"command", "check", "undo"})
       if (params.has(field)) look_for_program(params, field, call, preview);
     if (params.has("cwd") && params.known("cwd") && !sys::is_folder(params.text("cwd"))) {
@@ -112,6 +119,10 @@ class Run : public Step {
                               " (cwd) is not there yet: an earlier step must make it");
     }
     return preview;
+  }
+
+  void settle(const Params& params, Call& call) const override {
+    if (params.has("via")) end_inside(call);
   }
 
   Json apply(const Params& params, Call& call) const override {
@@ -161,7 +172,7 @@ class Run : public Step {
 
   std::optional<Child> child(const Params& params) const override {
     // What relight itself starts has all its output in the step's log.
-    if (!only_runs(params) || params.flag("secret_output")) return std::nullopt;
+    if (!only_runs(params) || params.flag("secret_output") || params.has("via")) return std::nullopt;
     Child child;
     child.argv = params.list("command");
     if (params.has("env")) child.env = params.environment("env");
@@ -177,6 +188,19 @@ class Run : public Step {
   }
 
  private:
+  static void foresee_container(const Params& params, Call& call, Preview& preview) {
+    preview.summary += " in the container of " + shown_via(params);
+    if (!params.known("via")) {
+      preview.verdict = Preview::Verdict::cannot_yet_tell;
+      return;
+    }
+    try {
+      foresee_inside(*via_of(params, call), call, preview);
+    } catch (const Error& error) {
+      preview.problems.push_back({error.failed, error.on, error.why, error.hint});
+    }
+  }
+
   // A program that is not there may come from an earlier step (packages, a release), so it is told and not
   // refused; a file that is there and cannot be run is refused.
   static void look_for_program(const Params& params, const std::string& field, Call& call, Preview& preview) {
@@ -234,6 +258,8 @@ const StepType shell_run = {
              .doc = "the program and its arguments; the program is absolute, or found in PATH",
              .example = "{ \"/usr/bin/touch\", \"/run/ready\" }",
              .choices = {}},
+            via_field(
+                "the service in whose container it runs, as `check` and `undo` do; `cwd` is a folder there"),
             {.name = "undo",
              .type = FieldType::argv,
              .required = false,
