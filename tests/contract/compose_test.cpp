@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "runner/step/via.h"
 #include "tests/contract/fixture.h"
 #include "tests/contract/harness.h"
 #include "tests/support/docker.h"
@@ -77,9 +78,79 @@ struct Pin : Fixture {
   std::vector<std::string> busy() const override { return {"srv"}; }
 };
 
+// One container for all of the cases that work in it.
+const ComposeBench& bench() {
+  static const ComposeBench bench("services: {web: {image: relight-contract}}\n");
+  static const bool up = [] {
+    DockerEngine::get()->make_web("relight-contract", "1");
+    const TestParams params(type_named("service.start"), "{\"via\": " + bench.via("web") + "}");
+    TestCall call("start", "run-of-the-contract");
+    type_named("service.start").make()->apply(params, call);
+    return true;
+  }();
+  static_cast<void>(up);
+  return bench;
+}
+
+// A program in a container, with a way back.
+struct Inside : Fixture {
+  Inside() {
+    add_neighbours(path("srv"));
+    write("secret", marker, 0600);
+    inside("busybox rm -f /tmp/made");
+  }
+  Json params() const override {
+    return {{"via", Json::parse(bench().via("web"))},
+            {"command", {"sh", "-c", "test -n \"$KEY\" && echo done > made"}},
+            {"check", {"test", "-e", "made"}},
+            {"undo", {"busybox", "rm", "-f", "made"}},
+            {"cwd", "/tmp"},
+            {"env", {{"KEY", {{"$secret", {{"file", path("secret")}}}}}}}};
+  }
+  Look look(bool exact) const override {
+    Look look = Fixture::look(exact);
+    look["inside"] = inside("cat /tmp/made 2>/dev/null || echo nothing");
+    return look;
+  }
+  std::vector<std::string> secrets() const override { return {marker}; }
+  std::string steady_digest(const std::string&) const override { return ""; }
+  // What it printed is known only where it ran.
+  Json steady(Json outputs) const override {
+    outputs.erase("stdout");
+    outputs.erase("took");
+    return outputs;
+  }
+
+ protected:
+  static std::string inside(const std::string& script) {
+    TestCall call;
+    const Via via{bench().file(), bench().project(), "web"};
+    static const std::string id = container_of(via, call).id;
+    return DockerEngine::get()->docker({"exec", id, "sh", "-c", script});
+  }
+  const std::string marker = "hunter2/of:a+marker";
+};
+
+struct ProbeInside : Inside {
+  Json params() const override {
+    return {{"via", Json::parse(bench().via("web"))},
+            {"command", {"cat", "/www/version"}},
+            {"expect", {{"output", "1"}}}};
+  }
+};
+
+struct LogsOfIt : Inside {
+  Json params() const override {
+    return {{"via", Json::parse(bench().via("web"))}, {"must", {"^web 1 starts$"}}, {"must_not", {"error"}}};
+  }
+};
+
 // Each case takes seconds: without RELIGHT_TEST_ALL few points are tried but for the chain of them all.
 const Subjects services{
     {"service.start", "under docker compose", [] { return std::make_unique<Web>(); }, 30, true},
+    {"shell.run", "in a container", [] { return std::make_unique<Inside>(); }, 12, true},
+    {"probe.command", "in a container", [] { return std::make_unique<ProbeInside>(); }, 12, true},
+    {"probe.logs", "of a container", [] { return std::make_unique<LogsOfIt>(); }, 12, true},
     {"compose.pin", "one of two", [] { return std::make_unique<Pin>(); }, 30, true},
     {"service.stop", "under docker compose", [] { return std::make_unique<StopWeb>(); }, 30, true},
 };
@@ -88,6 +159,5 @@ const Subjects services{
 
 TEST_CASE("the contract of the steps that work on containers") {
   if (DockerEngine::get() == nullptr || !use_any_compose()) return;
-  check_contract("service.", true);
-  check_contract("compose.", true);
+  for (const char* family : {"service.", "compose.", "shell.", "probe."}) check_contract(family, true);
 }
