@@ -1,115 +1,15 @@
-// Services in containers, on a real engine, with each of the two programs that drive compose files.
+// Services in containers, on a real engine; with the plugin `docker compose`: compose_plugin_test.cpp.
 #include <doctest/doctest.h>
 
-#include "runner/sys/http.h"
-#include "runner/sys/json_whole.h"
-#include "runner/sys/sockets.h"
-#include "runner/sys/text.h"
+#include <cstdlib>
+
+#include "tests/support/compose_project.h"
 #include "tests/support/crash.h"
-#include "tests/support/docker.h"
 #include "tests/support/error.h"
-#include "tests/support/port.h"
-#include "tests/support/test_call.h"
 
 using namespace relight;
 
-namespace {
-
-const DockerEngine* engine() {
-  const DockerEngine* found = DockerEngine::get();
-  static const bool made =
-      found != nullptr && (found->make_web("web:1", "1"), found->make_web("web:2", "2"),
-                           found->make_web("broken:1", "3", "echo 'no database'; exit 7"), true);
-  static_cast<void>(made);
-  return found;
-}
-
-// A project with a service `web` behind a free port.
-struct Project : ComposeBench {
-  explicit Project(const std::string& more = "") : ComposeBench(""), extra(more) { pin("web:1"); }
-  void pin(const std::string& image) const {
-    write("services:\n  web:\n    image: " + image + "\n    ports: [\"127.0.0.1:" + std::to_string(port) +
-          ":8080\"]\n" + extra);
-  }
-  TestParams params(const std::string& type, const Json& more = Json::object()) const {
-    Json all = {{"via", Json::parse(via("web"))}, {"port", port}, {"within", "30s"}};
-    all.update(more);
-    return {type_named(type), all.dump()};
-  }
-  std::string version() const {
-    sys::HttpRequest request;
-    request.url = "http://127.0.0.1:" + std::to_string(port) + "/version";
-    return sys::http(request).body;
-  }
-  std::string containers() const {
-    return DockerEngine::get()->docker({"ps", "-a", "--filter",
-                                        "label=com.docker.compose.project=" + project(), "--format",
-                                        "{{.Image}} {{.State}}"});
-  }
-  const int port = free_port();
-  const std::string extra;
-};
-
-Json apply(const std::string& type, const TestParams& params, TestCall& call) {
-  return type_named(type).make()->apply(params, call);
-}
-
-Preview preview(const std::string& type, const TestParams& params) {
-  TestCall call;
-  call.preview_only = true;
-  return type_named(type).make()->preview(params, call);
-}
-
-std::string problem_of(const Preview& preview) {
-  if (preview.problems.empty()) return "none";
-  const Problem& first = preview.problems[0];
-  return first.what + ": " + first.on + ": " + first.why + " | " + first.hint;
-}
-
-void upgrade_and_back() {
-  const Project project;
-  const TestParams start = project.params("service.start"), stop = project.params("service.stop");
-  TestCall started("web");
-  CHECK(preview("service.start", start).summary == "start service web of " + project.file());
-  const Json first = apply("service.start", start, started);
-  CHECK(project.version() == "1");
-  CHECK(first["identity"].get<std::string>().starts_with("container:"));
-  CHECK(alive(sys::process_now(first["pid"])));
-  CHECK(apply("service.start", start, started) == first);
-  Json checked;
-  CHECK(type_named("service.start").make()->check(start, started, checked) == Done::yes);
-  CHECK(checked == first);
-
-  // An upgrade.
-  project.pin("web:2");
-  CHECK(told_error([&] { apply("service.start", start, started); }) ==
-        "refused: the service runs as it was: service web of " + project.file() +
-            ": it runs web:1, and the file says web:2");
-  CHECK(preview("service.stop", stop).problems.empty());
-  TestCall stopped("stop"), again("again");
-  CHECK(apply("service.stop", stop, stopped)["was_running"] == true);
-  CHECK(sys::listeners_on(project.port).empty());
-  CHECK(project.containers() == "web:1 exited");
-  CHECK(preview("service.stop", stop).verdict == Preview::Verdict::nothing_to_do);
-  CHECK(apply("service.start", start, again)["identity"] != first["identity"]);
-  CHECK(project.version() == "2");
-
-  // And back, in the order of a rollback.
-  type_named("service.start").make()->undo(start, again, nullptr);
-  CHECK(project.containers() == "web:2 exited");
-  project.pin("web:1");
-  type_named("service.stop").make()->undo(stop, stopped, nullptr);
-  CHECK(project.version() == "1");
-  CHECK(project.containers() == "web:1 running");
-}
-
-}  // namespace
-
-TEST_CASE("a service is started, upgraded and brought back by docker compose") {
-  if (engine() != nullptr && use_compose("docker compose")) upgrade_and_back();
-}
-
-TEST_CASE("docker-compose does the same, asked for less") {
+TEST_CASE("a service is started, stopped and started anew by docker-compose") {
   if (engine() == nullptr || !use_compose("docker-compose")) return;
   const Project project;
   const TestParams start = project.params("service.start"), stop = project.params("service.stop");
