@@ -8,6 +8,7 @@
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
 #include "tests/support/docker.h"
+#include "tests/support/ember_host.h"
 #include "tests/support/port.h"
 #include "tests/support/program.h"
 
@@ -159,17 +160,18 @@ struct Sophon : Bench {
       return "";
     }
   }
-  Ran upgrade(const std::string& command, const std::string& to) const {
-    std::vector<std::string> words = {command, RELIGHT_SOURCE_DIR "/runbooks/sophon/upgrade.lua"};
+  std::vector<std::string> words(const std::string& to) const {
+    std::vector<std::string> words = {"run", RELIGHT_SOURCE_DIR "/runbooks/sophon/upgrade.lua"};
     for (const std::string& one :
          {"from=" + std::string("1.1.0"), "version=" + to, "file=" + file("compose.yml"),
           "project=" + project, "data=" + file("data"), "backup=" + file("backup-" + to),
           std::string("database=postgres"), "password=file:" + file("password"),
           "port=" + std::to_string(port), std::string("within=30s"), std::string("hold=1s")})
       words.insert(words.end(), {"--set", one});
-    if (command == "run") words.push_back("--yes");
-    return relight(words);
+    words.push_back("--yes");
+    return words;
   }
+  Ran upgrade(const std::string& to) const { return relight(words(to)); }
   void is_as_before() const {
     CHECK(version() == "1.1.0");
     CHECK(sql("select string_agg(title, ' ' order by title) from notes") == "one two");
@@ -192,19 +194,19 @@ TEST_CASE("Sophon is upgraded, and back by itself from a release whose migration
   const std::string gateway = sophon.container("sophon-gateway");
 
   // What cannot be done is told before anything stops.
-  Ran ran = sophon.upgrade("run", "1.9.9");
+  Ran ran = sophon.upgrade("1.9.9");
   INFO(ran.out, ran.err);
   CHECK(ran.exit == 2);
   CHECK(flat(ran.out + ran.err).find("the image is not to be had: buildersoftdev/sophon:1.9.9") !=
         std::string::npos);
   sophon.write("compose.yml", "services:\n  sophon-gateway: [\n");
-  ran = sophon.upgrade("run", "1.2.0");
+  ran = sophon.upgrade("1.2.0");
   CHECK(ran.exit == 2);
   CHECK(flat(ran.out + ran.err).find("the compose file does not parse") != std::string::npos);
   sophon.write("compose.yml", sophon.text());
   CHECK(sophon.container("sophon-gateway") == gateway);
 
-  ran = sophon.upgrade("run", "1.3.0");
+  ran = sophon.upgrade("1.3.0");
   {
     INFO(ran.out, ran.err);
     CHECK(ran.exit == 3);
@@ -213,7 +215,11 @@ TEST_CASE("Sophon is upgraded, and back by itself from a release whose migration
   }
   sophon.is_as_before();
 
-  ran = sophon.upgrade("run", "1.2.0");
+  // Killed on the way: before the stop, the pin and the start.
+  CHECK(killed_when(sophon, sophon.words("1.2.0"), "stop", "started"));
+  CHECK(killed_when(sophon, {"resume"}, "pin", "started"));
+  CHECK(killed_when(sophon, {"resume"}, "sophon", "started"));
+  ran = sophon.relight({"resume"});
   {
     INFO(ran.out, ran.err);
     REQUIRE(ran.exit == 0);
@@ -227,6 +233,7 @@ TEST_CASE("Sophon is upgraded, and back by itself from a release whose migration
   CHECK_MESSAGE(verified.exit == 0, (verified.out + verified.err));
 
   // By hand, hours later.
+  CHECK(killed_when(sophon, {"rollback", "--yes"}, "pin", "undoing"));
   ran = sophon.relight({"rollback", "--yes"});
   {
     INFO(ran.out, ran.err);
