@@ -117,7 +117,6 @@ struct Inside : Fixture {
   // What it printed is known only where it ran.
   Json steady(Json outputs) const override {
     outputs.erase("stdout");
-    outputs.erase("took");
     return outputs;
   }
 
@@ -131,33 +130,17 @@ struct Inside : Fixture {
   const std::string marker = "hunter2/of:a+marker";
 };
 
-struct ProbeInside : Inside {
-  Json params() const override {
-    return {{"via", Json::parse(bench().via("web"))},
-            {"command", {"cat", "/www/version"}},
-            {"expect", {{"output", "1"}}}};
-  }
-};
-
-struct LogsOfIt : Inside {
-  Json params() const override {
-    return {{"via", Json::parse(bench().via("web"))}, {"must", {"^web 1 starts$"}}, {"must_not", {"error"}}};
-  }
-};
-
 // Each case takes seconds: without RELIGHT_TEST_ALL few points are tried but for the chain of them all.
 const Subjects services{
-    {"service.start", "under docker compose", [] { return std::make_unique<Web>(); }, 30, true},
-    {"shell.run", "in a container", [] { return std::make_unique<Inside>(); }, 12, true},
-    {"probe.command", "in a container", [] { return std::make_unique<ProbeInside>(); }, 12, true},
-    {"probe.logs", "of a container", [] { return std::make_unique<LogsOfIt>(); }, 12, true},
-    {"compose.pin", "one of two", [] { return std::make_unique<Pin>(); }, 30, true},
-    {"service.stop", "under docker compose", [] { return std::make_unique<StopWeb>(); }, 30, true},
+    {"service.start", "under docker compose", [] { return std::make_unique<Web>(); }, 100, true},
+    {"shell.run", "in a container", [] { return std::make_unique<Inside>(); }, 100, true},
+    {"compose.pin", "one of two", [] { return std::make_unique<Pin>(); }, 100, true},
+    {"service.stop", "under docker compose", [] { return std::make_unique<StopWeb>(); }, 100, true},
 };
 
 }  // namespace
 
 TEST_CASE("the contract of the steps that work on containers") {
   if (DockerEngine::get() == nullptr || !use_any_compose()) return;
-  for (const char* family : {"service.", "compose.", "shell.", "probe."}) check_contract(family, true);
+  for (const char* family : {"service.", "compose.", "shell."}) check_contract(family, true);
 }
