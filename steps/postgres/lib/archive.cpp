@@ -7,12 +7,11 @@
 #include <algorithm>
 #include <set>
 
+#include "runner/sys/decode.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
-#include "runner/sys/process.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/base.h"
-#include "steps/postgres/lib/settings.h"
 
 namespace relight::postgres {
 
@@ -91,13 +90,6 @@ const ArchivedFile* WalArchive::find(const std::string& name) const {
   return found == files_.end() ? nullptr : &found->second;
 }
 
-std::vector<std::string> WalArchive::packings() const {
-  std::set<std::string> found;
-  for (const auto& [name, file] : files_)
-    if (!file.packing.empty()) found.insert(file.packing);
-  return {found.begin(), found.end()};
-}
-
 Path WalArchive::path_from(Timeline timeline, Lsn start, Lsn end, std::optional<Timeline> wanted) const {
   Path best = path_without_history(timeline);
   bool wanted_found = !wanted || *wanted == timeline;
@@ -172,32 +164,20 @@ SegmentRun run_from(const WalArchive& archive, const Path& path, Lsn start, std:
   return run;
 }
 
-void lay_out(const WalArchive& archive, const std::vector<Handed>& files, const std::string& folder) {
-  const std::string work = folder + "/" + work_folder, links = work + "/archive";
-  sys::remove_tree(links);
-  sys::make_folders(links, 0700);
-  const auto link = [&](const std::string& name, const ArchivedFile& file) {
-    const std::string path = links + "/" + name + file.packing;
-    if (symlink(sys::absolute(file.path).c_str(), path.c_str()) != 0)
-      throw system_error(errno, "cannot link an archived file", path);
-  };
-  for (const Handed& handed : files)
-    if (const ArchivedFile* file = archive.find(handed.file)) link(handed.as, *file);
-  for (const auto& [name, file] : archive.files())
-    if (parse_history_name(name)) link(name, file);
-  sys::write_file(work + "/restore-wal", restore_program(), 0600);
-}
-
-void hand_out(const std::string& folder, const std::string& name, const std::string& to,
-              const std::function<bool()>& stop) {
-  sys::Command command;
-  command.argv = {"/bin/sh", folder + "/" + work_folder + "/restore-wal", name, to};
-  command.stop = stop;
-  const sys::Result result = sys::run(command);
-  if (result.stopped) throw Error(ErrorKind::transient, "cannot read the WAL archive", name, "told to stop");
-  if (!result.ok())
-    throw Error(ErrorKind::permanent, "cannot read the archived WAL segment", name,
-                sys::trim(result.err_tail), "take the file from another copy of the archive");
+void copy_decoded(const ArchivedFile& file, const std::string& to, const std::function<bool()>& stop) {
+  const auto source = sys::open_decoder(file.path, 1u << 20);
+  const sys::Fd target(open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!target) throw system_error(errno, "cannot write", to);
+  std::vector<char> block(1u << 20);
+  while (const std::size_t got = source->read(block.data(), block.size())) {
+    if (stop && stop())
+      throw Error(ErrorKind::transient, "cannot read the WAL archive", file.path, "told to stop");
+    for (std::size_t done = 0; done < got;) {
+      const ssize_t written = write(target.get(), block.data() + done, got - done);
+      if (written < 0 && errno != EINTR) throw system_error(errno, "cannot write", to);
+      if (written > 0) done += static_cast<std::size_t>(written);
+    }
+  }
 }
 
 std::string wrong_with_segment(const std::string& file, const SegmentName& name, std::uint64_t segment_size,
@@ -220,27 +200,19 @@ std::string wrong_with_segment(const std::string& file, const SegmentName& name,
   return "";
 }
 
-std::optional<SegmentHeader> header_of(const WalArchive& archive, const std::string& name,
-                                       const std::string& scratch) {
-  const ArchivedFile* file = archive.find(name);
+std::optional<SegmentHeader> header_of(const WalArchive& archive, const std::string& name) {
+  const ArchivedFile* const file = archive.find(name);
   if (file == nullptr) return std::nullopt;
-  if (file->packing.empty()) return parse_segment_header(head_of_file(file->path, 40));
-  const std::string decoded = scratch + "/" + name;
-  lay_out(archive, {{name, name}}, scratch);
-  hand_out(scratch, name, decoded, {});
-  const auto header = parse_segment_header(head_of_file(decoded, 40));
-  sys::remove_file(decoded);
-  return header;
-}
-
-std::vector<std::string> missing_decoders(const std::vector<std::string>& packings) {
-  static const std::map<std::string, std::string> programs = {
-      {".gz", "gzip"}, {".zst", "zstd"}, {".lz4", "lz4"}};
-  std::vector<std::string> missing;
-  for (const std::string& packing : packings)
-    if (const std::string& program = programs.at(packing); sys::find_program(program).empty())
-      missing.push_back(program);
-  return missing;
+  std::string head(40, '\0');
+  const auto source = sys::open_decoder(file->path);
+  std::size_t size = 0;
+  while (size < head.size()) {
+    const std::size_t got = source->read(head.data() + size, head.size() - size);
+    if (got == 0) break;
+    size += got;
+  }
+  head.resize(size);
+  return parse_segment_header(head);
 }
 
 }  // namespace relight::postgres

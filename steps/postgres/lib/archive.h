@@ -27,7 +27,6 @@ class WalArchive {
   WalArchive(const std::vector<std::string>& folders, std::vector<Problem>& problems);
 
   const ArchivedFile* find(const std::string& name) const;  // "000000010000000000000002", "00000002.history"
-  std::vector<std::string> packings() const;                // those in use
   const std::map<std::string, ArchivedFile>& files() const { return files_; }
 
   // The path of the newest timeline that leads on from the backup, or of `wanted`. Histories that cannot be
@@ -57,23 +56,15 @@ struct Handed {
   std::string as, file;
 };
 
-// Links the archived files (and every history) into FOLDER/relight.work/archive and writes the program that
-// hands them out: what a restore_command and the walk both use.
-void lay_out(const WalArchive& archive, const std::vector<Handed>& files, const std::string& folder);
-
-// Hands out one file by that program, decoded, as `to`. An Error names it when it cannot be read.
-void hand_out(const std::string& folder, const std::string& name, const std::string& to,
-              const std::function<bool()>& stop);
+// Writes the file's bytes, decoded, to the new file `to`; not synced. An Error names what cannot be read;
+// told to stop, a transient one.
+void copy_decoded(const ArchivedFile& file, const std::string& to, const std::function<bool()>& stop);
 
 // The first bytes of a segment and its size against what it must be: nothing, or why not.
 std::string wrong_with_segment(const std::string& file, const SegmentName& name, std::uint64_t segment_size,
                                const std::string& system_identifier);
 
-// The header of one archived segment, decoded in the folder `scratch` where need be; nothing: it is none.
-std::optional<SegmentHeader> header_of(const WalArchive& archive, const std::string& name,
-                                       const std::string& scratch);
-
-// Programs that decode these packings and are not installed.
-std::vector<std::string> missing_decoders(const std::vector<std::string>& packings);
+// The header of one archived segment; nothing: it is none, or not there.
+std::optional<SegmentHeader> header_of(const WalArchive& archive, const std::string& name);
 
 }  // namespace relight::postgres

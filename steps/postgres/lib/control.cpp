@@ -36,6 +36,7 @@ Control parse_control(const std::string& text, const std::string& on) {
   control.system_identifier = value("Database system identifier");
   control.state = value("Database cluster state");
   control.timeline = static_cast<Timeline>(number(value("Latest checkpoint's TimeLineID")));
+  control.recovery_timeline = static_cast<Timeline>(number(value("Min recovery ending loc's timeline")));
   control.segment_size = number(value("Bytes per WAL segment"));
   if (!is_segment_size(control.segment_size))
     throw Error(ErrorKind::permanent, "cannot read pg_control", on,

@@ -21,8 +21,9 @@ struct Demands {
 
 struct Control {
   std::string system_identifier;
-  std::string state;  // "shut down", "in production", "in archive recovery"
-  Timeline timeline = 0;
+  std::string state;               // "shut down", "in production", "in archive recovery"
+  Timeline timeline = 0;           // of the last checkpoint
+  Timeline recovery_timeline = 0;  // up to which a recovery has come; 0: none is under way
   std::uint64_t segment_size = default_segment_size;
   Demands demands;
 };

@@ -8,6 +8,7 @@
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
+#include "steps/postgres/lib/feeder.h"
 #include "steps/postgres/lib/server.h"
 #include "steps/postgres/lib/tree.h"
 
@@ -89,9 +90,13 @@ Replayed replay(const Wish& wish, const Decision& decision, const Programs& prog
   sys::make_folders(work, 0700);
   std::vector<Problem> problems;  // were told by the survey; what is missing by now the server will not get
   const WalArchive archive = open_archive(wish, open_base(wish.base), work, problems);
-  prepare_server(folder, decision.major, decision.target, control.demands, archive);
+  prepare_server(folder, decision.major, decision.target, control.demands);
+  if (!still_recovering(folder) &&
+      std::max(control.timeline, control.recovery_timeline) <= decision.target.stop.timeline)
+    recover_again(folder, decision.target.stop.timeline);
   failpoint("postgres.recover:prepared");
   {
+    const Feeder feeder(archive, decision.target.segments, control.segment_size, folder);
     QuietServer server(programs, folder, call);
     const bool recovers = still_recovering(folder);
     const auto found = server.await(wish.role, decision.target.segments.size());

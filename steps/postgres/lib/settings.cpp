@@ -61,7 +61,7 @@ Settings quiet_settings(int major, const Demands& demands, const std::string& da
 
 Settings recovery_settings(const Stop& stop) {
   return {
-      {"restore_command", std::string("sh ") + work_folder + "/restore-wal %f %p"},
+      {"restore_command", std::string(work_folder) + "/restore-wal %f %p"},
       {"recovery_target_lsn", show_lsn(stop.lsn)},
       {"recovery_target_inclusive", stop.inclusive ? "on" : "off"},
       {"recovery_target_timeline", std::to_string(stop.timeline)},
@@ -105,19 +105,6 @@ std::string without_recovery_settings(const std::string& auto_conf) {
 std::string quiet_hba() {
   // The socket lies in a folder of mode 0700, so that only the server's own user comes this far.
   return "local all all trust\n";
-}
-
-std::string restore_program() {
-  return R"(# relight: hands the server the archived file $1 as $2. What it may have is linked in the folder `archive`.
-cd -- "$(dirname -- "$0")/.." || exit 200
-from=relight.work/archive/$1
-if   [ -L "$from" ];     then cp -- "$from" "$2" || exit 200
-elif [ -L "$from.gz" ];  then gzip -dc  <"$from.gz"  >"$2" || exit 200
-elif [ -L "$from.zst" ]; then zstd -dcq <"$from.zst" >"$2" || exit 200
-elif [ -L "$from.lz4" ]; then lz4  -dcq <"$from.lz4" >"$2" || exit 200
-else exit 1
-fi
-)";
 }
 
 }  // namespace relight::postgres

@@ -36,9 +36,7 @@ std::string config_text(const Settings& settings);
 // next recovery would obey them.
 std::string without_recovery_settings(const std::string& auto_conf);
 
-std::string quiet_hba();  // only this host's own user, by the private socket
-std::string
-restore_program();  // sh: NAME TARGET; copies, never links; 1: not there; 200: there, and unreadable
+std::string quiet_hba();                             // only this host's own user, by the private socket
 std::string single_quoted(const std::string& text);  // for a configuration file
 
 }  // namespace relight::postgres

@@ -10,6 +10,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
+#include "steps/postgres/lib/feeder.h"
 #include "steps/postgres/lib/server.h"
 
 namespace relight::postgres {
@@ -93,6 +94,10 @@ void Look::look_at_target() {
             "write as = \"postgres\"");
   try {
     look_at_switch(data);
+    if (const std::string folder = switch_outlook(data).folder; !runs_programs(folder))
+      problem("no program runs from this file system", folder,
+              "it is mounted noexec, and what hands the WAL to the server is a program beside its data",
+              "mount -o remount,exec for the time of the recovery");
     found_.there = look_at(data);
     found_.server = running_server(data);
   } catch (const Error& error) {
@@ -228,16 +233,11 @@ void Look::look_at_wal() {
     const BaseBackup& base = *found_.base;
     const std::string& scratch = scratch_.path();
     const WalArchive archive = open_archive(wish_, base, scratch, found_.problems);
-    for (const std::string& program : missing_decoders(archive.packings())) {
-      not_yet(program + " is not installed");
-      found_.hints.push_back(program + " is not installed, and the WAL archive needs it");
-      return;
-    }
     const Manifest& manifest = base.manifest;
     if (archive.find(base.label_segment) == nullptr)
       return problem("a WAL segment is missing", base.label_segment, "the base backup begins in it",
                      "name the archive that holds it; without it the backup cannot be made consistent");
-    const auto header = header_of(archive, base.label_segment, scratch);
+    const auto header = header_of(archive, base.label_segment);
     if (!header || !is_segment_size(header->segment_size))
       return problem("a WAL segment is damaged", base.label_segment, "it does not begin with a WAL page",
                      "take it from another copy of the archive");

@@ -78,8 +78,7 @@ void check_links(const std::string& folder, const std::vector<NewTablespace>& ta
   });
 }
 
-void prepare_server(const std::string& folder, int major, const Target& target, const Demands& demands,
-                    const WalArchive& archive) {
+void prepare_server(const std::string& folder, int major, const Target& target, const Demands& demands) {
   Demands all = demands;
   const auto raise = [](std::uint64_t& one, std::uint64_t other) { one = std::max(one, other); };
   raise(all.max_connections, target.raised.max_connections);
@@ -88,7 +87,6 @@ void prepare_server(const std::string& folder, int major, const Target& target, 
   raise(all.max_prepared_transactions, target.raised.max_prepared_transactions);
   raise(all.max_locks_per_transaction, target.raised.max_locks_per_transaction);
   const std::string work = folder + "/" + work_folder;
-  lay_out(archive, target.segments, folder);
   sys::write_file(work + "/pg_hba.conf", quiet_hba(), 0600);
   sys::write_file(work + "/pg_ident.conf", "", 0600);
   sys::write_file(
@@ -98,6 +96,17 @@ void prepare_server(const std::string& folder, int major, const Target& target, 
 
 bool still_recovering(const std::string& folder) {
   return sys::exists(folder + "/recovery.signal");
+}
+
+void recover_again(const std::string& folder, Timeline timeline) {
+  const std::string wal = folder + "/pg_wal";
+  for (const std::string& name : sys::names_in(wal)) {
+    const auto history = parse_history_name(name);
+    const auto segment = parse_segment(name.substr(0, 24), smallest_segment_size);
+    if ((history && *history > timeline) || (segment && segment->timeline > timeline))
+      sys::remove_file(wal + "/" + name);
+  }
+  sys::write_file(folder + "/recovery.signal", "", 0600);
 }
 
 void tidy_tree(const std::string& folder, Timeline timeline, const std::vector<NewTablespace>& tablespaces) {

@@ -22,10 +22,12 @@ void make_tree(const BaseBackup& base, const std::vector<NewTablespace>& tablesp
 // Every link of the tree leads into a new tablespace's folder: else a refused Error.
 void check_links(const std::string& folder, const std::vector<NewTablespace>& tablespaces);
 
-// Writes the quiet server's configuration and what it may have of the archive into relight.work.
-void prepare_server(const std::string& folder, int major, const Target& target, const Demands& demands,
-                    const WalArchive& archive);
-bool still_recovering(const std::string& folder);  // no: it was promoted
+// Writes the quiet server's configuration into relight.work.
+void prepare_server(const std::string& folder, int major, const Target& target, const Demands& demands);
+bool still_recovering(const std::string& folder);  // no: it was promoted, or was about to be
+// Ended within its promotion a server has taken away what made it recover, and is on no timeline of its own
+// yet: started so, it would replay past its stop and go on on the old one. Has it recover again. DURABLE
+void recover_again(const std::string& folder, Timeline timeline);
 
 // After the server has stopped: puts its own settings back, less those that steer a recovery, has the new
 // timeline's history archived by the server to come, and takes relight.work away. Converges; DURABLE on

@@ -83,7 +83,7 @@ std::size_t Walk::make_ready(std::size_t from) {
     try {
       if (sys::exists(ready)) continue;
       if (!file.packing.empty())
-        hand_out(q_.scratch, name, ready, q_.stop);
+        copy_decoded(file, ready, q_.stop);
       else if (symlink(sys::absolute(file.path).c_str(), ready.c_str()) != 0)
         throw system_error(errno, "cannot link a segment", ready);
       const std::string wrong = wrong_with_segment(ready, *segment, run_.segment_size, system_);
@@ -99,7 +99,7 @@ std::size_t Walk::make_ready(std::size_t from) {
       break;
     }
     if (system_.empty())
-      if (const auto header = header_of(q_.archive, name, q_.scratch + "/head"))
+      if (const auto header = header_of(q_.archive, name))
         system_ = std::to_string(header->system_identifier);
   }
   return index;
@@ -166,11 +166,7 @@ bool Walk::zeros_follow(Lsn lsn) {
 }
 
 void Walk::walk_on() {
-  std::vector<Handed> files;
-  for (const std::string& name : run_.names) files.push_back({name, name});
-  lay_out(q_.archive, files, q_.scratch);
   sys::make_folders(folder_, 0700);
-  sys::make_folders(q_.scratch + "/head", 0700);
   Lsn from = q_.start;
   for (std::size_t index = 0; index < run_.names.size() && !done_;) {
     const std::size_t next = make_ready(index);

@@ -198,6 +198,22 @@ TEST_CASE(
   target.as_it_was();
 }
 
+TEST_CASE("a server that was ended within its promotion recovers again, to the same moment") {
+  const Target target;
+  const RecoverAttempt attempt(target.wanted());
+  REQUIRE(attempt.apply("postgres.recover:reached").killed);
+  // It takes its signal away before it is on a timeline of its own.
+  std::size_t taken = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(target.folder.path() + "/lib/15"))
+    taken += std::filesystem::remove(entry.path() / "recovery.signal") ? 1 : 0;
+  REQUIRE(taken == 1);
+  CHECK(attempt.apply().error == "");
+  CHECK(sys::exists(target.data + "/pg_wal/00000002.history"));
+  sys::write_file(target.data + "/pg_hba.conf", "local all all trust\n", 0640);
+  give_to_postgres(target.data);
+  CHECK(rows_of(target.data, "f") == "1 2 5");
+}
+
 TEST_CASE("a data directory that is a mount point is recovered entry by entry, and goes back") {
   Target target;
   const std::string aside = target.folder.path() + "/aside";

@@ -142,6 +142,7 @@ TEST_CASE("pg_controldata's text") {
       "Database system identifier:           7411111111111111111\n"
       "Database cluster state:               in production\n"
       "Latest checkpoint's TimeLineID:       3\n"
+      "Min recovery ending loc's timeline:   4\n"
       "wal_level setting:                    logical\n"
       "max_connections setting:              30\n"
       "max_worker_processes setting:         9\n"
@@ -154,6 +155,7 @@ TEST_CASE("pg_controldata's text") {
   CHECK(control.system_identifier == "7411111111111111111");
   CHECK(control.state == "in production");
   CHECK(control.timeline == 3);
+  CHECK(control.recovery_timeline == 4);
   CHECK(control.segment_size == 1u << 20);
   CHECK(control.demands.max_connections == 30);
   CHECK(control.demands.max_prepared_transactions == 7);
