@@ -1,5 +1,6 @@
 // A Call without an engine: notes in memory, the log as lines. For tests of single steps.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,7 +27,8 @@ class TestCall : public Call {
   sys::ProcessId launch(const sys::Launch& launch) override { return sys::launch(launch); }
 
   int attempt_number = 1;
-  bool preview_only = false, full = false, stop = false;
+  bool preview_only = false, full = false;
+  std::atomic<bool> stop = false;  // set by another thread, too
   std::vector<std::string> lines;
 
  private:

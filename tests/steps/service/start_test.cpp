@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +40,9 @@ std::string own(const TempFolder& folder, int port, const Json& more = Json::obj
   return params.dump();
 }
 
+// A service is known by run and step on the whole host, where other tests may run at the same time.
+const std::string own_run = "run-of-" + std::to_string(getpid());
+
 int with_token(const std::string& token) {
   int count = 0;
   for (const ProcStat& stat : proc_all())
@@ -58,7 +62,7 @@ TEST_CASE(
   TestParams params(
       type(),
       own(folder, port, {{"env_file", folder.path() + "/env"}, {"env", {{"B", "3"}}}, {"version", "1.4.2"}}));
-  TestCall call("app");
+  TestCall call("app", own_run);
   auto step = type().make();
   Json outputs = step->apply(params, call);
   auto process = process_from(outputs["identity"].get<std::string>());
@@ -93,7 +97,7 @@ TEST_CASE("a service that ran before is left as it is, and so does undo") {
   EndAtExit end(folder.path() + "/pid");
   TestParams params(type(), own(folder, port));
   auto step = type().make();
-  TestCall earlier("app", "another-run"), call("app");
+  TestCall earlier("app", "another-run"), call("app", own_run);
   Json first = step->apply(params, earlier);
   call.preview_only = true;
   Preview preview = step->preview(params, call);
@@ -134,13 +138,14 @@ TEST_CASE("a pid file that names a stranger is not believed") {
   EndAtExit end(folder.path() + "/pid");
   pid_t stranger = fork();
   if (stranger == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (;;) pause();
   }
   write_file(folder.path() + "/pid", std::to_string(stranger) + "\n", 0644);
   timespec long_ago[2] = {{1000000000, 0}, {1000000000, 0}};
   REQUIRE(utimensat(AT_FDCWD, (folder.path() + "/pid").c_str(), long_ago, 0) == 0);
   TestParams params(type(), own(folder, port));
-  TestCall call("app");
+  TestCall call("app", own_run);
   auto step = type().make();
   Json nothing;
   CHECK(step->check(params, call, nothing) == Done::no);
@@ -164,7 +169,7 @@ TEST_CASE("as another user, with an env file that is that user's alone") {
   if (worker == 0) {  // as the engine runs a step with `as`
     try {
       become(user);
-      TestCall call("app");
+      TestCall call("app", own_run);
       type().make()->apply(params, call);
       _exit(0);
     } catch (const std::exception& error) {
@@ -186,7 +191,7 @@ TEST_CASE("as another user, with an env file that is that user's alone") {
 TEST_CASE("a service that ends at once, or does not listen, is told with the end of its log") {
   TempFolder folder;
   EndAtExit end(folder.path() + "/pid");
-  TestCall call("app");
+  TestCall call("app", own_run);
   auto step = type().make();
   Json values = {{"command", {"/bin/sh", "-c", "echo cannot read the key; exit 1"}},
                  {"pid_file", folder.path() + "/pid"},
@@ -226,7 +231,7 @@ TEST_CASE("what a start lacks is a hint in the plan and a refusal before any eff
                           Case{{{"cwd", none}}, "the working folder is missing"}}) {
     CAPTURE(one.what);
     TestParams params(type(), own(folder, port, one.change));
-    TestCall call("app");
+    TestCall call("app", own_run);
     auto step = type().make();
     Error error = error_of([&] { step->apply(params, call); });
     CHECK(error.failed == one.what);
@@ -245,7 +250,7 @@ TEST_CASE("a port that another process has is refused, and it is named") {
   TempFolder folder, other;
   const int port = free_port();
   EndAtExit end(folder.path() + "/pid"), end_other(other.path() + "/pid");
-  TestCall call("app"), other_call("other");
+  TestCall call("app", own_run), other_call("other", own_run);
   auto step = type().make();
   TestParams first(type(), own(other, port)), second(type(), own(folder, port));
   Json holder = step->apply(first, other_call);
@@ -262,7 +267,7 @@ TEST_CASE("what names no service, or two, or a unit where no systemd runs, is a 
       return path == "/run/systemd/system" ? "/nowhere" : path;
     }
   };
-  NoSystemd call("app");
+  NoSystemd call("app", own_run);
   call.preview_only = true;
   auto step = type().make();
   auto problem = [&](const std::string& values) {
