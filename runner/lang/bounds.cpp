@@ -70,7 +70,7 @@ void disarm_cpu_bound() {
   setitimer(ITIMER_PROF, &none, nullptr);
 }
 
-void limit_address_space(std::size_t bytes_more) {
+void limit_address_space([[maybe_unused]] std::size_t bytes_more) {
   const rlimit no_core = {0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

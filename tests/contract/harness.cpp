@@ -4,13 +4,13 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <vector>
 
 #include "tests/contract/trial.h"
+#include "tests/support/share.h"
 
 namespace relight {
 namespace {
@@ -22,10 +22,6 @@ struct Tally {
     if (ran > 0) std::printf("the step contract: %d cases ran, %d held\n", ran, held);
   }
 };
-
-bool try_all() {
-  return std::getenv("RELIGHT_TEST_ALL") != nullptr;
-}
 
 // The commit points: always tried.
 bool decides(const std::string& point) {
@@ -116,8 +112,10 @@ class Contract {
   }
 
   bool chosen(const std::string& point) const {
-    return try_all() || decides(point) ||
-           number_of(name_ + point) % static_cast<std::uint32_t>(subject_.one_of) == 0;
+    if (try_all()) return true;
+    const bool usual =
+        decides(point) || number_of(name_ + point) % static_cast<std::uint32_t>(subject_.one_of) == 0;
+    return usual && number_of(point + name_) % test_part() == 0;
   }
 
   // ---- what must be

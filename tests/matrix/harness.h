@@ -8,8 +8,8 @@
 
 namespace relight {
 
-// Of the cases, those that are tried: all with RELIGHT_TEST_ALL, else one of `one_of`, drawn from a seed
-// (RELIGHT_SEED, else 1).
+// Of the cases, those that are tried: all with RELIGHT_TEST_ALL, else one of `one_of` (fewer with
+// RELIGHT_TEST_PART), drawn from a seed (RELIGHT_SEED, else 1).
 bool chosen(const std::string& what, std::uint32_t one_of);
 std::uint32_t drawn(const std::string& what, std::uint32_t below);  // a number that the seed gives
 
