@@ -97,6 +97,7 @@ bool exists(const std::string& path) {
   struct stat info;
   if (::lstat(path.c_str(), &info) == 0) return true;
   if (errno == ENOENT || errno == ENOTDIR) return false;
+  if (errno == ESRCH) return false;  // in /proc: its process has just ended
   fail("cannot look at", path);
 }
 
