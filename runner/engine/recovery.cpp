@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <unordered_map>
-#include <utility>
 
 #include "runner/sys/json_whole.h"
-#include "runner/sys/text.h"
 
 namespace relight {
 namespace {
@@ -124,36 +122,18 @@ struct Fold {
       if (step.state == StepState::running) set(step, StepState::in_doubt);
       if (step.state == StepState::waiting) set(step, StepState::pending);  // it is asked for again
     }
-    for (auto& [name, watched] : run.watched)
-      if (watched.up == true) watched.blind_from = run.last_wall;
+    for (auto& [name, watched] : run.watched) watched.process_gone(run.last_wall);
   }
 
   void baseline() { step().baseline = truth(record, "passed"); }
 
   void watched() {
-    Watched& w = run.watched[text(record, "step")];
-    const bool lasts = !w.outages.empty() && w.outages.back().to.empty();
-    if (member(record, "up").is_null()) {
-      w.up.reset();
-      return;
-    }
-    w.up = truth(record, "up");
-    // It may have been up while nobody looked: told as down all the same, never as up without a look.
-    const std::string blind_from = std::exchange(w.blind_from, "");
-    if (!*w.up && !lasts) {
-      w.outages.emplace_back();
-      w.outages.back().from = blind_from.empty() ? text(record, "from") : blind_from;
-    } else if (*w.up && lasts) {
-      Outage& outage = w.outages.back();
-      outage.to = text(record, "to");
-      outage.in_rollback = run.in_rollback;
-      const auto from = sys::parse_time(outage.from), to = sys::parse_time(outage.to);
-      // One look's process measured it whole, or it is known by the clock alone.
-      if (outage.from == optional_text(record, "from") && record.contains("ms"))
-        outage.length = std::chrono::milliseconds(record["ms"].get<std::int64_t>());
-      else if (from && to && *to > *from)
-        outage.length = std::chrono::duration_cast<std::chrono::milliseconds>(*to - *from);
-    }
+    Watched& watched = run.watched[text(record, "step")];
+    if (member(record, "up").is_null()) return watched.up.reset();
+    if (!truth(record, "up")) return watched.answers_no_more(text(record, "from"));
+    std::optional<std::chrono::milliseconds> length;
+    if (record.contains("ms")) length = std::chrono::milliseconds(record["ms"].get<std::int64_t>());
+    watched.answers_again(optional_text(record, "from"), text(record, "to"), length, run.in_rollback);
   }
 
   void approved() {

@@ -1,6 +1,5 @@
 // Folds the records of a journal into what has happened so far. Pure.
 #pragma once
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -8,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "runner/engine/downtime.h"
 #include "runner/sys/error.h"
 #include "runner/sys/json.h"
 
@@ -39,20 +39,6 @@ struct StepRecord {
   std::string why_skipped;
 
   static const std::shared_ptr<const Json>& no_notes();
-};
-
-// A time in which a probe that watches had no good answer: from the last one to the next.
-struct Outage {
-  std::string from, to;                 // to: empty as long as it lasts, as far as is known
-  std::chrono::milliseconds length{0};  // once it is over
-  bool in_rollback = false;             // it ended in a rollback
-};
-
-// What a probe that watches has told.
-struct Watched {
-  std::optional<bool> up;  // as seen last; nothing: nobody looks
-  std::string blind_from;  // its process was gone from here on, and it was up then
-  std::vector<Outage> outages;
 };
 
 struct RunRecord {
