@@ -10,6 +10,7 @@
 #include "tests/matrix/disks.h"
 #include "tests/matrix/harness.h"
 #include "tests/matrix/undisturbed.h"
+#include "tests/support/skip.h"
 
 using namespace relight;
 
@@ -22,7 +23,7 @@ const Undisturbed* matrix() {
   try {
     if (!disks) disks.emplace();
   } catch (const Error& error) {
-    std::printf("not run here: %s\n", error.what());
+    not_run_here(error.what());
     return nullptr;
   }
   static const Undisturbed one(outside, disks->place());

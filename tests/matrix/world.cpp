@@ -14,6 +14,7 @@
 #include "runner/sys/text.h"
 #include "tests/contract/fixture.h"
 #include "tests/support/recovery.h"
+#include "tests/support/skip.h"
 
 namespace relight {
 
@@ -28,7 +29,7 @@ bool in_own_mounts() {
     work_in_memory();
     return std::string();
   }();
-  if (!why.empty()) std::printf("not run here: %s\n", why.c_str());
+  if (!why.empty()) not_run_here(why);
   return why.empty();
 }
 

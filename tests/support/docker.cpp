@@ -18,6 +18,7 @@
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
 #include "tests/support/port.h"
+#include "tests/support/skip.h"
 
 namespace relight {
 namespace {
@@ -96,7 +97,7 @@ DockerEngine* DockerEngine::get() {
     if (!why.empty()) engine.reset();
   }
   if (!engine || getpid() != owner) {
-    std::printf("not run here: %s\n", why.c_str());
+    not_run_here(why);
     return nullptr;
   }
   return engine.get();
@@ -212,7 +213,7 @@ bool use_compose(const std::string& program) {
   setenv("DOCKER_CONFIG", plugin ? plugin_folder : none.c_str(), 1);
   if (plugin ? run({"docker", "compose", "version"}).ok() : !sys::find_program("docker-compose").empty())
     return true;
-  std::printf("not run here: there is no `%s` (scripts/packages test)\n", program.c_str());
+  not_run_here("there is no `" + program + "` (scripts/packages test)");
   return false;
 }
 

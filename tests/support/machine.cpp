@@ -1,4 +1,5 @@
 #include "tests/support/machine.h"
+#include "tests/support/skip.h"
 
 #include <doctest/doctest.h>
 
@@ -16,7 +17,6 @@ bool in_machine() {
 }
 
 bool run_in_machine(const char* source_file, const MachineRun& run) {
-  constexpr int not_run_here = 77;
   const std::string source = source_file;
   sys::Command command;
   command.argv = {RELIGHT_SOURCE_DIR "/tests/support/machine",
@@ -30,7 +30,10 @@ bool run_in_machine(const char* source_file, const MachineRun& run) {
   command.on_output = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
   const int exit = sys::run(command).exit_code;
   std::fflush(stdout);
-  if (exit == not_run_here) return false;
+  if (exit == skipped_exit) {
+    told_not_run_here();
+    return false;
+  }
   CHECK_MESSAGE(exit == 0, "on the machine, as told above");
   return true;
 }
