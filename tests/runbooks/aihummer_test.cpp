@@ -9,6 +9,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
+#include "tests/runbooks/aihummer_host.h"
 #include "tests/support/machine.h"
 #include "tests/support/program.h"
 #include "tests/support/unit.h"
@@ -16,13 +17,6 @@
 using namespace relight;
 
 namespace {
-
-std::string host(std::vector<std::string> arguments) {
-  sys::Command command;
-  command.argv = {RELIGHT_SOURCE_DIR "/tests/runbooks/aihummer-host"};
-  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
-  return sys::output_of(command, "the host fails");
-}
 
 struct Rebuild : Bench {
   explicit Rebuild(const std::string& by) {
@@ -49,7 +43,7 @@ struct Rebuild : Bench {
 
   // Everything is there again, every secret opens, every link that was signed before the loss is good.
   void proved() const {
-    CHECK(host({"listing"}) == expected);
+    CHECK(aihummer_host({"listing"}) == expected);
     CHECK(run_state() == "done");
     CHECK(systemctl({"is-active", "aihummer"}) == 0);
     CHECK(systemctl({"is-enabled", "aihummer"}) == 0);
@@ -70,7 +64,7 @@ TEST_CASE("a lost AiHummer host is rebuilt by WAL, and by the day's dump") {
 TEST_SUITE_BEGIN("machine");
 
 TEST_CASE("a host lives") {
-  host({"live", EMBER_FOLDER "/1.0.0/bin/ember", shared_folder()});
+  aihummer_host({"live", EMBER_FOLDER "/1.0.0/bin/ember", shared_folder()});
 }
 
 TEST_CASE("rebuilt by WAL, with every commit, though relight is killed on the way") {

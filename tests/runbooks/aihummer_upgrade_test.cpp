@@ -11,6 +11,7 @@
 #include "runner/sys/http.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
+#include "tests/runbooks/aihummer_host.h"
 #include "tests/support/ember_host.h"
 #include "tests/support/machine.h"
 #include "tests/support/program.h"
@@ -20,16 +21,9 @@ using namespace relight;
 
 namespace {
 
-std::string host(std::vector<std::string> arguments) {
-  sys::Command command;
-  command.argv = {RELIGHT_SOURCE_DIR "/tests/runbooks/aihummer-host"};
-  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
-  return sys::output_of(command, "the host fails");
-}
-
 // A note of a version that knows more of it says nothing else of the old one.
 std::string listing() {
-  std::string text = host({"listing"});
+  std::string text = aihummer_host({"listing"});
   for (const std::string more = R"("pinned":false,)"; text.find(more) != std::string::npos;)
     text.erase(text.find(more), more.size());
   return text;
@@ -78,7 +72,7 @@ TEST_CASE("an AiHummer host is upgraded, and comes back from broken releases by 
 TEST_SUITE_BEGIN("machine");
 
 TEST_CASE("upgraded") {
-  host({"run", EMBER_FOLDER, shared_folder()});
+  aihummer_host({"run", EMBER_FOLDER, shared_folder()});
   REQUIRE(version() == "1.0.0");
   const Upgrade upgrade;
 
@@ -102,14 +96,14 @@ TEST_CASE("upgraded") {
 
   // It is slow to stop, and a client commits until it is refused.
   const std::string commits = upgrade.file("commits");
-  std::thread client([&] { host({"commit", commits}); });
+  std::thread client([&] { aihummer_host({"commit", commits}); });
   const Ran good = upgrade.relight(upgrade.words("run", "1.1.0"));
   client.join();
   INFO(good.out, good.err);
   REQUIRE(good.exit == 0);
   CHECK(version() == "1.1.0");
   CHECK(sys::exists(commits));
-  CHECK(host({"lost", commits}) == "");
+  CHECK(aihummer_host({"lost", commits}) == "");
   CHECK(upgrade.relight({"verify", Upgrade::backup("1.1.0")}).exit == 0);
 
   const Ran back = upgrade.relight({"rollback", "--yes"});
@@ -117,7 +111,7 @@ TEST_CASE("upgraded") {
   CHECK(back.exit == 0);
   CHECK(upgrade.run_state() == "rolled-back");
   CHECK(version() == "1.0.0");
-  CHECK(host({"lost", commits}) == "");
+  CHECK(aihummer_host({"lost", commits}) == "");
 }
 
 TEST_SUITE_END();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runner/sys/files.h"
+#include "tests/support/crash.h"
 
 namespace relight {
 
@@ -32,6 +33,17 @@ class Debian {
   sys::TempFolder folder_;
   std::string base_, index_;
   int published_ = 0;
+};
+
+// A call of a step, each a later attempt, whose places lie in the Debian.
+class RootedCall : public DurableCall {
+ public:
+  RootedCall(const Debian& debian, const std::string& step)
+      : DurableCall(step, debian.notes()), root_(debian.root()) {}
+  std::string place(const std::string& path) const override { return root_ + path; }
+
+ private:
+  std::string root_;
 };
 
 }  // namespace relight

@@ -26,34 +26,25 @@ const StepType& type() {
   return type_named("host.packages");
 }
 
-class RootedCall : public DurableCall {
- public:
-  explicit RootedCall(const Debian& debian) : DurableCall("packages", debian.notes()), root_(debian.root()) {}
-  std::string place(const std::string& path) const override { return root_ + path; }
-
- private:
-  std::string root_;
-};
-
 // One step in one Debian; every call is a later attempt of the same step.
 struct Packages {
   Packages(const Debian& debian_, const std::string& install)
       : debian(debian_), params(type(), R"({"install": )" + install + "}"), step(type().make()) {}
   Json apply() const {
-    RootedCall call(debian);
+    RootedCall call(debian, "packages");
     return step->apply(params, call);
   }
   void undo() const {
-    RootedCall call(debian);
+    RootedCall call(debian, "packages");
     step->undo(params, call, nullptr);
   }
   Preview preview() const {
-    RootedCall call(debian);
+    RootedCall call(debian, "packages");
     call.preview_only = true;
     return step->preview(params, call);
   }
   std::string digest() const {
-    RootedCall call(debian);
+    RootedCall call(debian, "packages");
     return step->state_digest(params, call);
   }
   const Debian& debian;

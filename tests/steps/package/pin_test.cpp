@@ -18,34 +18,25 @@ const StepType& type() {
   return type_named("package.pin");
 }
 
-class RootedCall : public DurableCall {
- public:
-  explicit RootedCall(const Debian& debian) : DurableCall("pin", debian.notes()), root_(debian.root()) {}
-  std::string place(const std::string& path) const override { return root_ + path; }
-
- private:
-  std::string root_;
-};
-
 // One step in one Debian; every call is a later attempt of the same step.
 struct Pin {
   Pin(const Debian& debian_, const std::string& fields)
       : debian(debian_), params(type(), fields), step(type().make()) {}
   Json apply() const {
-    RootedCall call(debian);
+    RootedCall call(debian, "pin");
     return step->apply(params, call);
   }
   void undo() const {
-    RootedCall call(debian);
+    RootedCall call(debian, "pin");
     step->undo(params, call, nullptr);
   }
   Preview preview() const {
-    RootedCall call(debian);
+    RootedCall call(debian, "pin");
     call.preview_only = true;
     return step->preview(params, call);
   }
   std::string digest() const {
-    RootedCall call(debian);
+    RootedCall call(debian, "pin");
     return step->state_digest(params, call);
   }
   const Debian& debian;
