@@ -11,6 +11,7 @@
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "tests/support/ember_host.h"
+#include "tests/support/share.h"
 
 using namespace relight;
 
@@ -33,7 +34,7 @@ std::vector<Event> events_of(const std::string& told) {
 }
 
 std::vector<Event> chosen(std::vector<Event> events, std::size_t count, std::mt19937& random) {
-  if (std::getenv("RELIGHT_TEST_ALL") != nullptr) return events;
+  if (try_all()) return events;
   std::shuffle(events.begin(), events.end(), random);
   events.resize(std::min(events.size(), count));
   return events;
@@ -64,7 +65,7 @@ void comes_back(const std::string& how, std::mt19937& random) {
   host.is_back();
   const auto events = events_of(ran.out);
   CHECK(events.size() > 30);
-  for (const Event& at : chosen(events, 2, random)) {
+  for (const Event& at : chosen(events, test_part() == 1 ? 2 : 1, random)) {
     CAPTURE(at.step);
     CAPTURE(at.what);
     free_kept(host);
