@@ -129,6 +129,8 @@ struct SetReport {
   std::vector<std::string> hints;
 };
 
+struct WindowReport;  // window.h
+
 struct StepType {
   std::string name;     // "FAMILY.VERB"
   std::string doc;      // the first line stands alone in `relight steps`
@@ -145,6 +147,13 @@ struct StepType {
   // Looks at the parts of a recovery set that this type makes, where there are any; reads only. One type of
   // a family speaks for a part.
   void (*verify)(const RecoverySet& set, bool every_byte, Call& call, SetReport& report) = nullptr;
+  // From when to when this type could recover what lies in a folder: a recovery set, or what it was made
+  // from. Reads only. A folder in which it finds nothing of its own adds nothing.
+  void (*window)(const std::string& folder, bool every_byte, Call& call, WindowReport& report) = nullptr;
+  // The parameters of a step of this type that brings a copy up in `folder`, read-only and beside what the
+  // given parameters are about, at `moment` (empty: theirs). Its output `url` names the copy; its undo takes
+  // it away. Pure.
+  Json (*peek)(const Json& params, const std::string& folder, const std::string& moment) = nullptr;
 };
 
 // Every type that was built in, made by the build from the files in steps/.
