@@ -9,6 +9,7 @@
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/content.h"
+#include "steps/postgres/lib/copy.h"
 #include "steps/postgres/lib/recovery.h"
 #include "steps/postgres/lib/survey.h"
 
@@ -50,13 +51,16 @@ class Recover : public Step {
   }
   // All that a server writes passes through its WAL.
   std::vector<std::string> newer(const Params& params, Call& call, sys::Time since) const override {
-    const std::string data = read_wish(params, call).data;
+    const Wish wish = read_wish(params, call);
+    const std::string& data = wish.data;
+    if (wish.pause) return {};  // nobody can
     if (newer_since(since, data + "/pg_wal").empty()) return {};
     return {"the cluster in " + data + " was written to" + taken_away};
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
     const Wish wish = read_wish(params, call);
+    if (wish.pause) return copy_digest(wish.data);
     return content_digest(wish.data, call) + " " +
            sys::tree_digest(wish.config.empty() ? "" : wish.config_into);
   }
@@ -82,12 +86,13 @@ Preview Recover::preview(const Params& params, Call& call) const {
   options.every_byte = call.full_depth();
   options.run = call.run();
   options.stop = [&] { return call.stop_wanted(); };
-  const Survey found = survey(wish, options);
+  Survey found = survey(wish, options);
+  if (wish.pause) foresee_copy(wish, found);
   preview.problems = found.problems;
   preview.hints = found.hints;
   preview.space = found.space;
-  if (found.there.kind == ClusterThere::Kind::cluster ||
-      found.there.kind == ClusterThere::Kind::empty_cluster)
+  if (!wish.pause && (found.there.kind == ClusterThere::Kind::cluster ||
+                      found.there.kind == ClusterThere::Kind::empty_cluster))
     preview.keeps.push_back("the cluster at " + wish.data + " (" + sys::show_size(found.there.bytes) + ")");
   if (!wish.config.empty() && sys::exists(wish.config_into))
     preview.keeps.push_back("the configuration at " + wish.config_into);
@@ -107,7 +112,18 @@ Preview Recover::preview(const Params& params, Call& call) const {
   else
     preview.summary +=
         ", replay WAL to " + wish.moment.text + (found.unknown.empty() ? "" : " (" + found.unknown + ")");
+  if (wish.pause) preview.summary += "; and hold it there, read-only, at " + wish.data;
   return preview;
+}
+
+Json peek_params(const Json& params, const std::string& folder, const std::string& moment) {
+  Json copy = params;
+  for (const char* of_production : {"config", "config_into", "tablespaces", "port", "replace", "lost_at"})
+    copy.erase(of_production);
+  copy["data"] = folder;
+  copy["action"] = "pause";
+  if (!moment.empty()) copy["to"] = moment;
+  return copy;
 }
 
 Field field(std::string name, FieldType type, bool required, std::string fallback, std::string doc,
@@ -140,7 +156,13 @@ const StepType postgres_recover = {
         "Tablespaces are "
         "made anew in folders beside the old ones, and stay there. Nothing is protected until a base backup "
         "of the new "
-        "timeline is made.",
+        "timeline is made.\n"
+        "With action = \"pause\" it is not promoted: `data` is then a folder of its own, beside production, "
+        "of "
+        "which nothing is touched. A quiet server holds the copy there, read-only, after the run has ended, "
+        "and "
+        "answers at `url`; undo stops it and takes it away. postgres.advance and postgres.promote go on from "
+        "there, and `relight peek` pulls single rows out of such a copy.",
     .example =
         "postgres.recover \"database\" {\n"
         "  base = \"/backup/base\", wal = { \"/backup/wal\" }, to = \"latest\",\n"
@@ -171,12 +193,20 @@ const StepType postgres_recover = {
          field("role", FieldType::text, false, "\"postgres\"", "a superuser of the cluster", "\"postgres\""),
          field("port", FieldType::integer, false, "", "for `url`; not given: as the configuration says",
                "5433"),
+         {.name = "action",
+          .type = FieldType::choice,
+          .required = false,
+          .fallback = "\"promote\"",
+          .doc = "what becomes of it at the moment; pause: a read-only copy in a folder of its own",
+          .example = "\"pause\"",
+          .choices = {"promote", "pause"}},
          field("replace", FieldType::boolean, false, "false", "put a cluster that holds data aside", "true"),
          field("version", FieldType::integer, false, "",
                "the major version that is expected; not given: the backup's", "15"),
          field("timeline", FieldType::integer, false, "",
                "the timeline to follow; not given: the newest that leads on from the backup", "2")},
-    .outputs = {{.name = "url", .doc = "of the database, by the server's own socket"},
+    .outputs = {{.name = "url",
+                 .doc = "of the database, by the server's own socket; of a paused copy, by its private one"},
                 {.name = "data", .doc = "the data directory"},
                 {.name = "lsn", .doc = "the position up to which it was replayed"},
                 {.name = "timeline", .doc = "the timeline that the cluster is on now"},
@@ -186,12 +216,14 @@ const StepType postgres_recover = {
                 {.name = "rpo_seconds", .doc = "from the last commit to lost_at; null: unknown"},
                 {.name = "bytes", .doc = "what the base backup holds"},
                 {.name = "segments", .doc = "archived WAL segments that were handed to the server"},
-                {.name = "protected", .doc = "false: no base backup of the new timeline exists yet"}},
+                {.name = "protected",
+                 .doc = "false: no base backup of the new timeline exists yet; null: it is a paused copy"}},
     .in_doubt = InDoubt::again,
     .undo = Undo::whole,
     .stays = "",
     .drill = Drill::runs,
     .make = make_step<Recover>,
+    .peek = peek_params,
 };
 
 }  // namespace relight

@@ -34,6 +34,9 @@ class Fixture {
   // Of the type's state digest what is the same in every case: not the times of a file made anew.
   virtual std::string steady_digest(const std::string& digest) const { return digest; }
 
+  // Ends in good order what the step has left running, before the rest is killed.
+  virtual void put_away() const {}
+
   // Whether it takes seconds to find: compared where nothing else tells the end of an apply.
   virtual bool digest_is_dear() const { return false; }
 

@@ -87,7 +87,37 @@ struct Cluster : Fixture {
   }
 };
 
-const Subjects recover{subject<Cluster>("postgres.recover", "with a tablespace and its configuration", 12)};
+// A paused copy in a folder of its own, beside an empty cluster that must stay as it is.
+struct Paused : Fixture {
+  Paused() {
+    sys::make_folders(path("lib/15"));
+    sys::copy_tree(prepared().empty(), path("lib/15/main"));
+    give_to_postgres(world());
+    add_neighbours(path("lib/15"));
+  }
+  std::string as() const override { return "postgres"; }
+  Json params() const override {
+    return {{"base", prepared().source.base},
+            {"wal", {prepared().source.server.archive_folder()}},
+            {"action", "pause"},
+            {"data", path("lib/15/copy")}};
+  }
+  std::vector<std::string> busy() const override { return {"lib/15"}; }
+  void put_away() const override { end_copy(path("lib/15/copy")); }
+
+  // Of the copy its server tells, and which one it is.
+  Look look(bool exact) const override {
+    Look look = Fixture::look(exact);
+    std::erase_if(look, [](const auto& one) { return one.first.starts_with("lib/15/copy"); });
+    if (sys::exists(path("lib/15/copy"))) look["lib/15/copy"] = server_of_copy(path("lib/15/copy"), exact);
+    look["the live tablespace"] = sys::tree_digest(prepared().live);
+    return look;
+  }
+  bool digest_is_dear() const override { return true; }
+};
+
+const Subjects recover{subject<Cluster>("postgres.recover", "with a tablespace and its configuration", 12),
+                       subject<Paused>("postgres.recover", "held as a copy", 12)};
 
 }  // namespace
 

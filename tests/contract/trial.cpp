@@ -44,8 +44,20 @@ std::string text_of(const Preview& preview) {
 }
 
 // A service outlives the run; all else that an attempt started is ended before the next.
-bool is_service(const sys::ProcStat& stat) {
-  return sys::proc_env(stat.process.pid, "RELIGHT_TOKEN").has_value();
+std::vector<sys::ProcStat> less_services(const std::vector<sys::ProcStat>& all) {
+  std::set<int> services;
+  for (const sys::ProcStat& stat : all)
+    if (sys::proc_env(stat.process.pid, "RELIGHT_TOKEN")) services.insert(stat.process.pid);
+  // A server's children have no environment that could be read: they are what it is.
+  for (std::size_t before = 0; before != services.size();) {
+    before = services.size();
+    for (const sys::ProcStat& stat : all)
+      if (services.count(stat.parent) > 0) services.insert(stat.process.pid);
+  }
+  std::vector<sys::ProcStat> rest;
+  for (const sys::ProcStat& stat : all)
+    if (stat.ended() || services.count(stat.process.pid) == 0) rest.push_back(stat);
+  return rest;
 }
 
 std::string with(std::string text, const std::string& from, const std::string& to) {
@@ -84,6 +96,7 @@ std::vector<sys::ProcStat> Trial::strays() const {
 }
 
 Trial::~Trial() {
+  fixture_->put_away();
   for (const sys::ProcStat& stat : strays()) kill(stat.process.pid, SIGKILL);
   end_strays();
 }
@@ -91,11 +104,11 @@ Trial::~Trial() {
 void Trial::end_strays() {
   for (bool left = true; left;) {
     left = false;
-    for (const sys::ProcStat& stat : strays()) {
+    for (const sys::ProcStat& stat : less_services(strays())) {
       const int pid = stat.process.pid;
       if (stat.ended()) {
         waitpid(pid, nullptr, WNOHANG);
-      } else if (!is_service(stat)) {
+      } else {
         kill(pid, SIGKILL);
         left = true;
       }

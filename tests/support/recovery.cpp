@@ -2,14 +2,17 @@
 
 #include <doctest/doctest.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
 #include "runner/sys/error.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/process.h"
+#include "runner/sys/wait.h"
 #include "tests/support/failpoint.h"
 
 namespace relight {
@@ -206,6 +209,36 @@ std::string rows_of(const std::string& data, const std::string& table) {
   }
   pg_ctl({"-m", "fast", "stop"});
   return rows;
+}
+
+namespace {
+
+int pid_of_copy(const std::string& data) {
+  const int pid = std::atoi(sys::read_file_if_there(data + "/postmaster.pid").value_or("0").c_str());
+  return pid > 0 && sys::alive(sys::process_now(pid)) ? pid : 0;
+}
+
+}  // namespace
+
+std::string server_of_copy(const std::string& data, bool exact) {
+  const int pid = pid_of_copy(data);
+  if (pid == 0) return "";
+  return "a server" + (exact ? " " + std::to_string(pid) : "");
+}
+
+void end_copy(const std::string& data) {
+  const int pid = pid_of_copy(data);
+  if (pid == 0) return;
+  kill(pid, SIGQUIT);
+  REQUIRE(sys::wait_until(std::chrono::seconds(30), std::chrono::milliseconds(10), {}, [&] {
+    waitpid(pid, nullptr, WNOHANG);  // it may have come to us
+    return !sys::alive(sys::process_now(pid));
+  }));
+}
+
+std::string rows_of_copy(const std::string& url, const std::string& table) {
+  sys::Sql sql(url);
+  return sql.query("select coalesce(string_agg(i::text, ' ' order by i), 'none') from " + table).one();
 }
 
 }  // namespace relight

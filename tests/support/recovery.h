@@ -60,4 +60,11 @@ void give_to_postgres(const std::string& path);
 // The rows of table `t` of the cluster at `data`, which is started for it and stopped again: "1 2 3".
 std::string rows_of(const std::string& data, const std::string& table = "t");
 
+// The server that holds a paused copy: "" where there is none; `exact`: and its pid.
+std::string server_of_copy(const std::string& data, bool exact = false);
+void end_copy(const std::string& data);  // at once; returns when it has ended
+
+// The rows of table `t` of a paused copy, as its own server tells them: "1 2 3".
+std::string rows_of_copy(const std::string& url, const std::string& table = "t");
+
 }  // namespace relight

@@ -75,14 +75,16 @@ void check_config(const Programs& programs, const std::string& config_folder, co
   }
 }
 
-std::string url_of(const std::string& database, const std::string& socket_folders, const std::string& port) {
+std::string url_of(const std::string& database, const std::string& socket_folders, const std::string& port,
+                   const std::string& role) {
   std::string folder = sys::trim(socket_folders);
   if (!folder.empty() && folder.front() == '"')
     folder = sys::split(folder, '"')[1];
   else
     folder = sys::trim(sys::split(folder, ',').front());
   const std::string host = folder.empty() ? "127.0.0.1" : folder;
-  return "postgresql:///" + percent(database) + "?host=" + percent(host) + "&port=" + port;
+  const std::string user = role.empty() ? "" : percent(role) + "@";
+  return "postgresql://" + user + "/" + percent(database) + "?host=" + percent(host) + "&port=" + port;
 }
 
 }  // namespace relight::postgres

@@ -26,7 +26,9 @@ std::string setting(const Programs& programs, const std::string& config_file, co
 void check_config(const Programs& programs, const std::string& config_folder, const std::string& data_folder,
                   std::vector<Problem>& problems, std::vector<std::string>& hints);
 
-// postgresql:///DATABASE?host=SOCKETS&port=N, by the first socket folder, else by TCP.
-std::string url_of(const std::string& database, const std::string& socket_folders, const std::string& port);
+// postgresql://ROLE@/DATABASE?host=SOCKETS&port=N, by the first socket folder, else by TCP. No role: whoever
+// uses it.
+std::string url_of(const std::string& database, const std::string& socket_folders, const std::string& port,
+                   const std::string& role = "");
 
 }  // namespace relight::postgres

@@ -10,6 +10,7 @@
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/cluster.h"
 #include "steps/postgres/lib/control.h"
+#include "steps/postgres/lib/copy.h"
 #include "steps/postgres/lib/programs.h"
 #include "steps/postgres/lib/server.h"
 #include "steps/postgres/lib/settings.h"
@@ -46,6 +47,19 @@ std::string digest_of_dump(const std::string& file) {
 }
 
 }  // namespace
+
+std::string copy_digest(const std::string& data_folder) {
+  if (!is_up(data_folder)) return sys::tree_digest(data_folder);
+  const CopyRecord record = read_copy(data_folder);
+  const auto programs = Programs::find(record.decision.major);
+  const sys::TempFolder scratch;
+  const std::string dump = scratch.path() + "/dump";
+  sys::Command command =
+      programs->command("pg_dumpall", {"--host=" + data_folder + "/" + work_folder, "--port=5432",
+                                       "--username=" + record.wish.role, "--file=" + dump});
+  sys::output_of(command, "cannot tell what the copy holds");
+  return "paused at " + show_lsn(record.decision.target.stop.lsn) + " " + digest_of_dump(dump);
+}
 
 std::string content_digest(const std::string& data_folder, Call& call) {
   const ClusterThere there = look_at(data_folder);

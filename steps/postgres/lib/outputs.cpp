@@ -6,6 +6,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
+#include "steps/postgres/lib/copy.h"
 
 namespace relight::postgres {
 
@@ -16,11 +17,13 @@ Json outputs_of(const Wish& wish, const Decision& decision, const Programs& prog
   for (const std::string& folder : {config, tree, debian_config_of(wish.data_named)})
     if (file.empty() && !folder.empty() && sys::exists(folder + "/postgresql.conf"))
       file = folder + "/postgresql.conf";
-  if (!file.empty()) {
+  if (!file.empty() && !wish.pause) {
     sockets = setting(programs, file, tree, "unix_socket_directories");
     port = setting(programs, file, tree, "port");
   }
   if (wish.port) port = std::to_string(*wish.port);
+  const std::string url =
+      wish.pause ? copy_url(wish.data, wish.role, wish.database) : url_of(wish.database, sockets, port);
 
   const Target& target = decision.target;
   Json lost;
@@ -29,7 +32,7 @@ Json outputs_of(const Wish& wish, const Decision& decision, const Programs& prog
     // The host's clock and the operator's differ: what was committed cannot have been lost.
     lost = std::max(0.0, static_cast<double>(gap.count()) / 1000.0);
   }
-  return {{"url", url_of(wish.database, sockets, port)},
+  return {{"url", url},
           {"data", wish.data_named},
           {"lsn", show_lsn(replayed.lsn)},
           {"timeline", replayed.timeline},
@@ -38,7 +41,7 @@ Json outputs_of(const Wish& wish, const Decision& decision, const Programs& prog
           {"rpo_seconds", lost},
           {"bytes", bytes},
           {"segments", target.segments.size()},
-          {"protected", false}};
+          {"protected", wish.pause ? Json() : Json(false)}};
 }
 
 }  // namespace relight::postgres

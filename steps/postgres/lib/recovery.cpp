@@ -7,6 +7,7 @@
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
+#include "steps/postgres/lib/copy.h"
 #include "steps/postgres/lib/outputs.h"
 #include "steps/postgres/lib/replay.h"
 #include "steps/postgres/lib/server.h"
@@ -29,6 +30,7 @@ void Recovery::settle() {
 }
 
 bool Recovery::done() const {
+  if (wish_.pause && !is_up(wish_.data)) return false;
   return data_.state() == Switch::State::switched &&
          (!config_ || config_->state() == Switch::State::switched) && call_.notes().contains("outputs");
 }
@@ -55,17 +57,15 @@ void Recovery::refuse_while_running() {
 
 // Looks once more, and settles for good where to stop.
 void Recovery::decide() {
-  if (noted("decided")) {
-    decision_ = decision_from_json(call_.notes()["decided"]);
-    return;
-  }
+  if (noted("decided")) return;
   SurveyOptions options;
   options.run = call_.run();
   options.stop = [&] { return call_.stop_wanted(); };
   options.progress = [&](std::uint64_t done, std::uint64_t total) {
     call_.progress("check the WAL", done, total);
   };
-  const Survey found = survey(wish_, options);
+  Survey found = survey(wish_, options);
+  if (wish_.pause) foresee_copy(wish_, found);
   for (const Problem& problem : found.problems)
     call_.log(problem.what + ": " + problem.on + ": " + problem.why);
   if (!found.problems.empty()) {
@@ -103,7 +103,8 @@ void Recovery::unpack() {
 
 void Recovery::replay() {
   if (noted("stopped")) return;
-  const Replayed replayed = postgres::replay(wish_, decision_, programs(), beside_, call_);
+  const auto replay = wish_.pause ? replay_to_pause : postgres::replay;
+  const Replayed replayed = replay(wish_, decision_, programs(), beside_, call_);
   failpoint("postgres.recover:before_stopped");
   call_.note("stopped", {{"timeline", replayed.timeline}, {"lsn", show_lsn(replayed.lsn)}});
   failpoint("postgres.recover:stopped");
@@ -113,7 +114,10 @@ void Recovery::make_ready() {
   const Json& notes = call_.notes();
   const Replayed replayed{.lsn = *parse_lsn(notes["stopped"]["lsn"].get<std::string>()),
                           .timeline = notes["stopped"]["timeline"].get<Timeline>()};
-  tidy_tree(beside_, replayed.timeline, decision_.tablespaces);
+  if (wish_.pause)
+    prepare_copy(beside_, wish_.data, {wish_, decision_}, read_control(programs(), beside_).demands);
+  else
+    tidy_tree(beside_, replayed.timeline, decision_.tablespaces);
   failpoint("postgres.recover:tidied");
   if (config_ && config_->state() == Switch::State::nothing) {
     make_parents(call_, wish_.config_into);
@@ -135,6 +139,7 @@ void Recovery::make_ready() {
 
 Json Recovery::apply() {
   settle();
+  if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
   if (data_.state() == Switch::State::nothing) {
     refuse_while_running();
     decide();
@@ -148,17 +153,19 @@ Json Recovery::apply() {
   failpoint("postgres.recover:committed");
   if (config_) config_->commit();
   failpoint("postgres.recover:config_committed");
+  if (wish_.pause) bring_up(wish_.data, {wish_, decision_}, programs(), call_);
   return call_.notes()["outputs"];
 }
 
 void Recovery::undo() {
   settle();
+  if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
   if (data_.state() == Switch::State::switched) {
+    if (wish_.pause) end_left_behind(wish_.data, true);
     if (const auto pid = running_server(wish_.data))
       throw Error(ErrorKind::permanent, "a server runs on the data directory", wish_.data,
                   "its pid is " + std::to_string(*pid), "stop it, then roll back again");
   }
-  if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
   // The way back, in the other order.
   if (config_) {
     config_->revert();

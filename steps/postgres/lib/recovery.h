@@ -10,6 +10,9 @@
 //   stopped   it was promoted, the database opens, it is shut down
 //   ready     its own settings are back, all is synced, the configuration lies beside its target
 //   COMMIT POINT: the data directory is switched; then the configuration folder
+//
+// With action = "pause" it is held at "reached": not promoted, its own settings not put back, and served in
+// its place as a paused copy (copy.h) behind the commit point.
 #pragma once
 #include <optional>
 #include <string>

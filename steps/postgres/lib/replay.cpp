@@ -8,6 +8,7 @@
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
+#include "steps/postgres/lib/copy.h"
 #include "steps/postgres/lib/feeder.h"
 #include "steps/postgres/lib/server.h"
 #include "steps/postgres/lib/tree.h"
@@ -16,25 +17,12 @@ namespace relight::postgres {
 
 namespace {
 
+constexpr std::size_t few_segments = 8;  // are replayed once more in less than a second
+
 Error followed_another(Timeline followed, Timeline wanted) {
   return Error(ErrorKind::permanent, "the recovery followed another timeline", std::to_string(followed),
                "it was to follow timeline " + std::to_string(wanted),
                "see the step's log; the target is as it was");
-}
-
-// Read while it is paused: once promoted it tells no more.
-void compare_paused(QuietServer& server, const Wish& wish, const Target& target, Call& call) {
-  sys::Sql sql = server.connect("template1", wish.role);
-  const sys::Rows told = sql.query(
-      "select pg_last_wal_replay_lsn(),"
-      " to_char(pg_last_xact_replay_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
-  const std::string lsn = told.rows[0][0].value_or("");
-  std::string last_end = told.rows[0][1].value_or("");
-  if (const auto time = sys::parse_time(last_end)) last_end = sys::show_time(*time);
-  if (server.timeline_read() > target.stop.timeline)
-    throw followed_another(server.timeline_read(), target.stop.timeline);
-  compare_reached(target, parse_lsn(lsn).value_or(0), last_end);
-  call.note("reached", {{"lsn", lsn}, {"last_end", last_end}, {"timeline", target.stop.timeline}});
 }
 
 void open_database(QuietServer& server, const Wish& wish, Call& call) {
@@ -83,35 +71,69 @@ Lsn compare_history(const Target& target, Timeline timeline, const std::string& 
   return left.end;
 }
 
-Replayed replay(const Wish& wish, const Decision& decision, const Programs& programs,
-                const std::string& folder, Call& call) {
+Json compare_paused(sys::Sql& sql, Timeline read, const Target& target) {
+  const sys::Rows told = sql.query(
+      "select pg_last_wal_replay_lsn(),"
+      " to_char(pg_last_xact_replay_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+  const std::string lsn = told.rows[0][0].value_or("");
+  std::string last_end = told.rows[0][1].value_or("");
+  if (const auto time = sys::parse_time(last_end)) last_end = sys::show_time(*time);
+  if (read > target.stop.timeline) throw followed_another(read, target.stop.timeline);
+  compare_reached(target, parse_lsn(lsn).value_or(0), last_end);
+  return {{"lsn", lsn}, {"last_end", last_end}, {"timeline", target.stop.timeline}};
+}
+
+namespace {
+
+// Of a copy, whose base backup may be gone, its own pg_wal holds what the archive has no more.
+WalArchive archive_of(const Wish& wish, const std::string& work) {
+  std::vector<Problem> problems;  // were told by the survey; what is missing by now the server will not get
+  if (wish.base.empty()) return WalArchive(wish.wal, problems);
+  return open_archive(wish, open_base(wish.base), work, problems);
+}
+
+// Runs `act(server, paused)` while the quiet server stands at the stop, or has gone on by itself.
+template <class Act>
+void at_the_stop(const Wish& wish, const Decision& decision, const Programs& programs,
+                 const std::string& folder, Call& call, const Act& act) {
   const Control control = read_control(programs, folder);
   const std::string work = folder + "/" + work_folder;
   sys::make_folders(work, 0700);
-  std::vector<Problem> problems;  // were told by the survey; what is missing by now the server will not get
-  const WalArchive archive = open_archive(wish, open_base(wish.base), work, problems);
+  const WalArchive archive = archive_of(wish, work);
   prepare_server(folder, decision.major, decision.target, control.demands);
   if (!still_recovering(folder) &&
       std::max(control.timeline, control.recovery_timeline) <= decision.target.stop.timeline)
     recover_again(folder, decision.target.stop.timeline);
   failpoint("postgres.recover:prepared");
-  {
-    const Feeder feeder(archive, decision.target.segments, control.segment_size, folder);
-    QuietServer server(programs, folder, call);
-    const bool recovers = still_recovering(folder);
-    const auto found = server.await(wish.role, decision.target.segments.size());
-    failpoint("postgres.recover:started");
+  const Feeder feeder(archive, decision.target.segments, control.segment_size, folder);
+  QuietServer server(programs, folder, call);
+  const bool recovers = still_recovering(folder);
+  const auto found = server.await(wish.role, decision.target.segments.size());
+  failpoint("postgres.recover:started");
+  act(server, recovers && found == QuietServer::Found::paused);
+}
+
+void note_reached(QuietServer& server, const Wish& wish, const Target& target, Call& call) {
+  sys::Sql sql = server.connect("template1", wish.role);
+  call.note("reached", compare_paused(sql, server.timeline_read(), target));
+  failpoint("postgres.recover:reached");
+}
+
+}  // namespace
+
+Replayed replay(const Wish& wish, const Decision& decision, const Programs& programs,
+                const std::string& folder, Call& call) {
+  at_the_stop(wish, decision, programs, folder, call, [&](QuietServer& server, bool paused) {
     // One that an earlier attempt has promoted is open. So is one in which nobody could have looked at a
     // pause; of it the history tells, below.
-    if (recovers && found == QuietServer::Found::paused) {
-      compare_paused(server, wish, decision.target, call);
-      failpoint("postgres.recover:reached");
+    if (paused) {
+      note_reached(server, wish, decision.target, call);
       server.promote(wish.role);
       failpoint("postgres.recover:promoted");
     }
     open_database(server, wish, call);
     server.stop();
-  }
+  });
   const Control ended = read_control(programs, folder);
   if (ended.state != "shut down")
     throw Error(ErrorKind::permanent, "the recovered cluster was not shut down cleanly", folder,
@@ -121,6 +143,24 @@ Replayed replay(const Wish& wish, const Decision& decision, const Programs& prog
   const Lsn lsn = compare_history(decision.target, ended.timeline,
                                   sys::read_file_if_there(history).value_or(""), history);
   return {lsn, ended.timeline};
+}
+
+Replayed replay_to_pause(const Wish& wish, const Decision& decision, const Programs& programs,
+                         const std::string& folder, Call& call) {
+  at_the_stop(wish, decision, programs, folder, call, [&](QuietServer& server, bool paused) {
+    if (!paused)
+      throw Error(ErrorKind::permanent, "the copy cannot be held at this moment", wish.moment.text,
+                  "the server has ended its recovery there by itself, as nobody could have looked in",
+                  "ask for a later moment");
+    note_reached(server, wish, decision.target, call);
+    open_database(server, wish, call);
+    // A clean stop takes a second, and makes the next start short. It is not made where it would take the
+    // goal of that start away.
+    if (decision.target.segments.size() > few_segments &&
+        !stops_at_shutdown(programs, folder, decision.target.stop))
+      server.stop();
+  });
+  return {*parse_lsn(call.notes()["reached"]["lsn"].get<std::string>()), decision.target.stop.timeline};
 }
 
 }  // namespace relight::postgres

@@ -4,6 +4,8 @@
 #include <string>
 
 #include "runner/step/call.h"
+#include "runner/sys/json.h"
+#include "runner/sys/sql.h"
 #include "steps/postgres/lib/decision.h"
 #include "steps/postgres/lib/programs.h"
 
@@ -17,6 +19,10 @@ void compare_reached(const Target& target, Lsn reached, const std::string& last_
 Lsn compare_history(const Target& target, Timeline timeline, const std::string& history,
                     const std::string& on);
 
+// The same of a server that has paused, as it tells itself; once promoted it tells no more. `read`: the
+// highest timeline of which it was seen to read. Returns {"lsn", "last_end", "timeline"}.
+Json compare_paused(sys::Sql& sql, Timeline read, const Target& target);
+
 struct Replayed {
   Lsn lsn = 0;
   Timeline timeline = 0;  // that the cluster is on now
@@ -26,5 +32,9 @@ struct Replayed {
 // before the server is promoted. The cluster is cleanly shut down on return.
 Replayed replay(const Wish& wish, const Decision& decision, const Programs& programs,
                 const std::string& folder, Call& call);
+
+// The same up to the pause, and no further: the cluster recovers on when it is started again.
+Replayed replay_to_pause(const Wish& wish, const Decision& decision, const Programs& programs,
+                         const std::string& folder, Call& call);
 
 }  // namespace relight::postgres

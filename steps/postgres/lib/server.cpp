@@ -13,6 +13,7 @@
 
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
+#include "runner/sys/proc.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
 #include "steps/postgres/lib/settings.h"
@@ -32,7 +33,7 @@ std::string folder_of(int pid) {
   return none ? "" : path.string();
 }
 
-std::vector<sys::ProcessId> working_in(const std::string& folder) {
+std::vector<sys::ProcessId> working_in(const std::string& folder, bool services_only) {
   std::vector<sys::ProcessId> found;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const std::string name = entry.path().filename();
@@ -41,19 +42,36 @@ std::vector<sys::ProcessId> working_in(const std::string& folder) {
     if (error != std::errc() || end != name.data() + name.size() || pid == getpid()) continue;
     const std::string works = folder_of(pid);
     if (works != folder && works.rfind(folder + "/", 0) != 0) continue;
+    if (services_only && !sys::proc_env(pid, "RELIGHT_TOKEN")) continue;
     const sys::ProcessId process = sys::process_now(pid);
     if (sys::alive(process)) found.push_back(process);
   }
   return found;
 }
 
-// The last line of postmaster.pid. Asking by a connection would fill the log with refusals.
+}  // namespace
+
 bool takes_connections(const std::string& folder) {
   const std::string text = sys::read_file_if_there(folder + "/postmaster.pid").value_or("");
   return text.find("\nready") != std::string::npos || text.find("\nstandby") != std::string::npos;
 }
 
-}  // namespace
+sys::Sql connect_quietly(const std::string& socket_folder, const std::string& database,
+                         const std::string& role, const Call& call) {
+  return sys::Sql("", {{"host", socket_folder},
+                       {"port", "5432"},
+                       {"dbname", database},
+                       {"user", role},
+                       {"password", ""},
+                       {"sslmode", "disable"},
+                       {"application_name", "relight " + call.run() + " " + call.step()}});
+}
+
+std::string recovery_state(sys::Sql& sql) {
+  return sql
+      .query("select case when pg_is_in_recovery() then pg_get_wal_replay_pause_state() else 'open' end")
+      .one();
+}
 
 std::optional<int> running_server(const std::string& data_folder) {
   const auto text = sys::read_file_if_there(data_folder + "/postmaster.pid");
@@ -68,19 +86,19 @@ std::optional<int> running_server(const std::string& data_folder) {
   return pid;
 }
 
-void end_left_behind(const std::string& folder) {
+void end_left_behind(const std::string& folder, bool services_only) {
   if (!sys::exists(folder)) return;
   std::error_code none;
   const std::string real = std::filesystem::canonical(folder, none).string();
   // A server told to end at once takes its children and its shared memory with it.
   if (const auto server = running_server(folder)) kill(*server, SIGQUIT);
-  const auto gone = [&] { return working_in(real).empty(); };
+  const auto gone = [&] { return working_in(real, services_only).empty(); };
   if (!sys::wait_until(milliseconds(5000), milliseconds(20), {}, gone)) {
-    for (const sys::ProcessId& process : working_in(real)) kill(process.pid, SIGKILL);
+    for (const sys::ProcessId& process : working_in(real, services_only)) kill(process.pid, SIGKILL);
     if (!sys::wait_until(milliseconds(10000), milliseconds(20), {}, gone))
       throw Error(ErrorKind::needs_person, "a process of an earlier attempt cannot be ended",
-                  "pid " + std::to_string(working_in(real).front().pid), "it works in " + folder,
-                  "end it, then resume the run");
+                  "pid " + std::to_string(working_in(real, services_only).front().pid),
+                  "it works in " + folder, "end it, then resume the run");
   }
   // postgres refuses to start while the number that its locks name is anybody's: a zombie's, or after a
   // reboot another program's.
@@ -197,13 +215,7 @@ void QuietServer::ended_by_itself() {
 }
 
 sys::Sql QuietServer::connect(const std::string& database, const std::string& role) {
-  return sys::Sql("", {{"host", "/proc/self/fd/" + std::to_string(state_->work.get())},
-                       {"port", "5432"},
-                       {"dbname", database},
-                       {"user", role},
-                       {"password", ""},
-                       {"sslmode", "disable"},
-                       {"application_name", "relight " + state_->call.run() + " " + state_->call.step()}});
+  return connect_quietly("/proc/self/fd/" + std::to_string(state_->work.get()), database, role, state_->call);
 }
 
 QuietServer::Found QuietServer::await(const std::string& role, std::size_t segments) {
@@ -215,11 +227,7 @@ QuietServer::Found QuietServer::await(const std::string& role, std::size_t segme
     state_->call.stop_here_if_wanted();
     try {
       if (!sql && takes_connections(state_->folder)) sql.emplace(connect("template1", role));
-      const std::string state = sql ? sql->query(
-                                             "select case when pg_is_in_recovery() then "
-                                             "pg_get_wal_replay_pause_state() else 'open' end")
-                                          .one()
-                                    : "";
+      const std::string state = sql ? recovery_state(*sql) : "";
       if (state == "open") break;
       if (state == "paused") {
         drain();

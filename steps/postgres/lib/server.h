@@ -16,8 +16,19 @@ namespace relight::postgres {
 std::optional<int> running_server(const std::string& data_folder);
 
 // Ends every process of an earlier attempt that still works in the folder, the server first, and waits for
-// them. A needs_person Error names one that cannot be ended.
-void end_left_behind(const std::string& folder);
+// them. A needs_person Error names one that cannot be ended. `services_only`: nobody's but those that relight
+// has started as services: in a folder that others may visit.
+void end_left_behind(const std::string& folder, bool services_only = false);
+
+// By the last line of its postmaster.pid. Asking by a connection would fill its log with refusals.
+bool takes_connections(const std::string& data_folder);
+
+// A session with a quiet server; it does not take any: a transient Error.
+sys::Sql connect_quietly(const std::string& socket_folder, const std::string& database,
+                         const std::string& role, const Call& call);
+
+// "paused", "pause requested", "not paused", or "open" where it recovers no more.
+std::string recovery_state(sys::Sql& sql);
 
 class QuietServer {
  public:

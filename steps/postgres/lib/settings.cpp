@@ -69,6 +69,14 @@ Settings recovery_settings(const Stop& stop) {
   };
 }
 
+Settings holding_settings(const Stop& stop) {
+  Settings settings = recovery_settings(stop);
+  settings[0].second = "exit 1";
+  // A checkpoint of its own at its very goal would leave the next start nothing to find it by.
+  settings.emplace_back("checkpoint_timeout", "1d");
+  return settings;
+}
+
 std::string single_quoted(const std::string& text) {
   std::string quoted = "'";
   for (const char c : text) {

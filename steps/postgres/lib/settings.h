@@ -28,6 +28,8 @@ inline constexpr const char* work_folder = "relight.work";
 Settings quiet_settings(int major, const Demands& demands, const std::string& data);
 // What makes it replay to the stop, and pause there.
 Settings recovery_settings(const Stop& stop);
+// The same for a server that holds a paused copy: it has all that it needs in its pg_wal.
+Settings holding_settings(const Stop& stop);
 
 // As postgresql.conf has it: NAME = 'VALUE'.
 std::string config_text(const Settings& settings);

@@ -170,6 +170,7 @@ void Look::look_at_tablespaces() {
     for (const std::string& key : {part.oid, part.location})
       if (const auto told = wish_.tablespaces.find(key); told != wish_.tablespaces.end())
         fresh.folder = told->second;
+    if (fresh.folder.empty() && wish_.pause) fresh.folder = wish_.data + ".tablespace-" + part.oid;
     if (fresh.folder.empty()) {
       // Beside the old, and not one name longer at every recovery.
       const std::size_t earlier = part.location.find(".relight-");
@@ -309,6 +310,7 @@ Wish read_wish(const Params& params, Call& call) {
   if (params.has("version")) wish.version = static_cast<int>(params.integer("version"));
   if (params.has("timeline")) wish.timeline = static_cast<Timeline>(params.integer("timeline"));
   wish.replace = params.flag("replace");
+  wish.pause = params.text_or("action", "") == "pause";
   return wish;
 }
 

@@ -35,6 +35,7 @@ struct Wish {
   std::optional<int> version;
   std::optional<Timeline> timeline;
   bool replace = false;
+  bool pause = false;  // `data` is a copy, to be held there
 };
 Wish read_wish(const Params& params, Call& call);
 

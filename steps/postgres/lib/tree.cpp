@@ -78,20 +78,36 @@ void check_links(const std::string& folder, const std::vector<NewTablespace>& ta
   });
 }
 
-void prepare_server(const std::string& folder, int major, const Target& target, const Demands& demands) {
-  Demands all = demands;
+namespace {
+
+Demands raised_by(const Target& target, Demands all) {
   const auto raise = [](std::uint64_t& one, std::uint64_t other) { one = std::max(one, other); };
   raise(all.max_connections, target.raised.max_connections);
   raise(all.max_worker_processes, target.raised.max_worker_processes);
   raise(all.max_wal_senders, target.raised.max_wal_senders);
   raise(all.max_prepared_transactions, target.raised.max_prepared_transactions);
   raise(all.max_locks_per_transaction, target.raised.max_locks_per_transaction);
+  return all;
+}
+
+void write_configuration(const std::string& folder, const std::string& settings) {
   const std::string work = folder + "/" + work_folder;
   sys::write_file(work + "/pg_hba.conf", quiet_hba(), 0600);
   sys::write_file(work + "/pg_ident.conf", "", 0600);
-  sys::write_file(
-      work + "/postgresql.conf",
-      config_text(quiet_settings(major, all, folder)) + config_text(recovery_settings(target.stop)), 0600);
+  sys::write_file(work + "/postgresql.conf", settings, 0600);
+}
+
+}  // namespace
+
+void prepare_server(const std::string& folder, int major, const Target& target, const Demands& demands) {
+  write_configuration(folder, config_text(quiet_settings(major, raised_by(target, demands), folder)) +
+                                  config_text(recovery_settings(target.stop)));
+}
+
+void prepare_holder(const std::string& folder, const std::string& data, int major, const Target& target,
+                    const Demands& demands) {
+  write_configuration(folder, config_text(quiet_settings(major, raised_by(target, demands), data)) +
+                                  config_text(holding_settings(target.stop)));
 }
 
 bool still_recovering(const std::string& folder) {

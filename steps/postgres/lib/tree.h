@@ -24,6 +24,9 @@ void check_links(const std::string& folder, const std::vector<NewTablespace>& ta
 
 // Writes the quiet server's configuration into relight.work.
 void prepare_server(const std::string& folder, int major, const Target& target, const Demands& demands);
+// The same for the server that holds the tree as a paused copy, at `data` by then.
+void prepare_holder(const std::string& folder, const std::string& data, int major, const Target& target,
+                    const Demands& demands);
 bool still_recovering(const std::string& folder);  // no: it was promoted, or was about to be
 // Ended within its promotion a server has taken away what made it recover, and is on no timeline of its own
 // yet: started so, it would replay past its stop and go on on the old one. Has it recover again. DURABLE

@@ -1,0 +1,42 @@
+// A paused copy: a cluster held read-only at its moment by a quiet server that outlives the run, beside
+// whatever else this host runs. It is known by its data directory, and what it was made from lies within it.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "runner/step/call.h"
+#include "runner/step/step.h"
+#include "steps/postgres/lib/decision.h"
+#include "steps/postgres/lib/programs.h"
+#include "steps/postgres/lib/survey.h"
+
+namespace relight::postgres {
+
+// What a copy was made from, and where it stands: all that is needed to move it on.
+struct CopyRecord {
+  Wish wish;  // less where it lies
+  Decision decision;
+};
+
+// What keeps a paused copy from being made at `wish.data`.
+void foresee_copy(const Wish& wish, Survey& found);
+
+// The server's settings and the record, written into the tree `folder`, which will be served as `data`.
+// DURABLE
+void prepare_copy(const std::string& folder, const std::string& data, const CopyRecord& record,
+                  const Demands& demands);
+// A refused Error where no paused copy lies there.
+CopyRecord read_copy(const std::string& data);
+
+// Adopts the server that runs on it, or launches one, and waits until it has paused; what it has reached is
+// compared again. Never a second one.
+void bring_up(const std::string& data, const CopyRecord& record, const Programs& programs, Call& call);
+bool is_up(const std::string& data);
+
+// By the private socket, as the superuser.
+std::string copy_url(const std::string& data, const std::string& role, const std::string& database);
+
+// Does the record at the stop end a server's life? Started again behind it, a server finds its goal no more.
+bool stops_at_shutdown(const Programs& programs, const std::string& folder, const Stop& stop);
+
+}  // namespace relight::postgres
