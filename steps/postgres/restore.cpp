@@ -12,9 +12,11 @@
 #include "steps/postgres/lib/activity.h"
 #include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/database_state.h"
+#include "steps/postgres/lib/dump_archive.h"
 #include "steps/postgres/lib/dump_foresee.h"
 #include "steps/postgres/lib/dump_load.h"
 #include "steps/postgres/lib/dump_look.h"
+#include "steps/postgres/lib/globals.h"
 #include "steps/postgres/lib/rename.h"
 #include "steps/postgres/lib/rename_definition.h"
 
@@ -44,7 +46,7 @@ class Restore : public Step {
 
   Preview preview(const Params& params, Call& call) const override {
     Preview preview;
-    for (const char* field : {"dump", "database", "server", "owner", "made_at"})
+    for (const char* field : {"dump", "database", "server", "owner", "made_at", "only", "exclude", "globals"})
       if (params.has(field) && !params.known(field)) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.summary =
@@ -93,6 +95,7 @@ class Restore : public Step {
     move.revert(params.flag("end_sessions"));
     move.drop_new();
     failpoint("postgres.restore:dropped");
+    drop_made_roles(sql, call);
   }
 
   void discard(const Params& params, Call& call, const Json*) const override {
@@ -154,23 +157,31 @@ class Restore : public Step {
     call.note("carried", old.is_null() ? carried(server.database(), dump.definition, owner)
                                        : std::vector<std::string>());
     failpoint("postgres.restore:begun");
+    if (params.has("globals")) make_missing_roles(read_globals(globals_of(params)), sql, call);
+    const DumpLoad load{.program = program,
+                        .path = sys::absolute(params.text("dump")),
+                        .database = move.fresh(),
+                        .format = dump.format,
+                        .jobs = jobs_of(params)};
+    const std::string create =
+        old.is_null() ? creation(move.fresh(), dump.definition, owner) : creation(move.fresh(), old, owner);
     try {
-      move.make(old.is_null() ? creation(move.fresh(), dump.definition, owner)
-                              : creation(move.fresh(), old, owner));
-      failpoint("postgres.restore:made");
-      load_dump({.program = program,
-                 .path = sys::absolute(params.text("dump")),
-                 .database = move.fresh(),
-                 .format = dump.format,
-                 .jobs = jobs_of(params)},
-                server, call);
+      if (dump.format == DumpFormat::plain) {
+        move.make(create);
+        failpoint("postgres.restore:made");
+        load_plain(load, server, call);
+      } else {
+        load_archive(load, dump, create, server, move, call);
+      }
       failpoint("postgres.restore:loaded");
       Json restored = checked_restore(call, server, move.fresh(), dump);
       const auto moment = moment_of_dump(params, dump);
       restored["last_commit"] = moment ? Json(sys::show_time(*moment)) : Json(nullptr);
       call.note("restored", restored);
     } catch (const Error& error) {
-      if (error.kind != ErrorKind::transient) move.drop_new();
+      // What is loaded is kept for a resume, but where it is the disk that it fills.
+      const bool goes_on = !move.reached().empty() && error.why.find("No space left") == std::string::npos;
+      if (error.kind != ErrorKind::transient && !goes_on) move.drop_new();
       throw;
     }
     failpoint("postgres.restore:checked");
@@ -191,8 +202,10 @@ const StepType postgres_restore = {
         "over, and the old one is kept. A plain dump is read before psql gets a line of it: one that leads "
         "to another "
         "database, starts a program, reads a file of the host or changes roles is refused with its line. "
-        "Roles are not made: "
-        "those that the dump names must be there. What is written into the new database after the step is "
+        "Roles that the dump names must be there, or come from `globals`. An archive is restored item by "
+        "item: "
+        "killed or failed, it goes on with the tables, indexes and keys that it has not yet. What is written "
+        "into the new database after the step is "
         "lost by its undo.",
     .example =
         "postgres.restore \"database\" { dump = \"/backup/aihummer.dump\", database = \"aihummer\", as = "
@@ -222,6 +235,31 @@ const StepType postgres_restore = {
              .doc =
                  "how many at once (custom and directory dumps); when not given, as many as there are cores",
              .example = "4",
+             .choices = {}},
+            {.name = "only",
+             .type = FieldType::list,
+             .required = false,
+             .fallback = "",
+             .doc = "tables (\"public.notes\", \"notes\") and schemas (\"public\") of the dump: they are "
+                    "restored with all that belongs to them and that they need, and nothing else; not of a "
+                    "plain dump",
+             .example = "{ \"public.notes\" }",
+             .choices = {}},
+            {.name = "exclude",
+             .type = FieldType::list,
+             .required = false,
+             .fallback = "",
+             .doc = "tables and schemas that are left out, with all that needs them; not of a plain dump",
+             .example = "{ \"audit\" }",
+             .choices = {}},
+            {.name = "globals",
+             .type = FieldType::location,
+             .required = false,
+             .fallback = "",
+             .doc =
+                 "a file made by pg_dumpall --globals-only: its roles that the server lacks are made, with "
+                 "their passwords and memberships; those that are there stay as they are",
+             .example = "\"/backup/globals.sql\"",
              .choices = {}},
             {.name = "owner",
              .type = FieldType::text,

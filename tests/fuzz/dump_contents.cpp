@@ -1,5 +1,6 @@
 // What a dump says of its contents: as the list that pg_restore prints, and as a tar.
 #include "steps/postgres/lib/dump_contents.h"
+#include "steps/postgres/lib/dump_goes.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace relight {
@@ -11,6 +12,14 @@ void fuzz::look(std::string_view bytes) {
   for (const std::string& entry : list.data)
     must(text.find(entry) != std::string::npos && entry.find('\n') == std::string::npos,
          "an entry is a line of the list");
+  std::vector<postgres::DumpEntry> entries = postgres::parse_dump_entries(text);
+  postgres::name_entries(entries, text);
+  const postgres::Selection all = postgres::select_entries(entries, {}, {});
+  const postgres::DumpGoes goes = postgres::goes_of(entries, all.numbers, {"217"});
+  must(goes.definitions.size() + goes.rows_and_indexes.size() + goes.rest.size() == entries.size(),
+       "every item has its go");
+  must(postgres::select_entries(entries, {"public"}, {"notes"}).numbers.size() <= all.numbers.size(),
+       "a part is no more than the whole");
   const MemoryFile file(bytes);
   takes([&] { postgres::check_dump_tar(file.path()); });
 }

@@ -7,6 +7,7 @@
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/dump_moment.h"
+#include "steps/postgres/lib/globals.h"
 #include "steps/postgres/lib/rename.h"
 #include "steps/postgres/lib/rename_definition.h"
 
@@ -32,13 +33,19 @@ void ask_server(const Params& params, Call& call, const DatabaseServer& server, 
   const std::string on = "the server of " + database;
   std::set<std::string> roles = look.content.roles;
   if (params.has("owner")) roles.insert(params.text("owner"));
+  if (params.has("globals")) {
+    const std::vector<std::string> made = missing_roles(read_globals(globals_of(params)), sql);
+    for (const std::string& role : made) roles.erase(role);
+    if (!made.empty())
+      preview.hints.push_back("roles that are made as `globals` says: " + sys::join(made, ", "));
+  }
   for (const std::string& role : missing(roles, sql, "SELECT rolname FROM pg_roles")) {
     const std::string make = "CREATE ROLE " + sys::quote_identifier(role) + " LOGIN";
     if (call.previewing()) {  // an earlier step may make it; if none does, apply refuses before its first
                               // effect
       preview.verdict = Preview::Verdict::cannot_yet_tell;
       preview.hints.push_back("the role " + role + " is not there yet: an earlier step must make it (" +
-                              make + ")");
+                              make + "), or `globals` name a file that does");
     } else {
       preview.problems.push_back(
           {"a role of the dump is missing", on, role, "make it before this step: " + make});
@@ -90,7 +97,30 @@ void ask_server(const Params& params, Call& call, const DatabaseServer& server, 
   if (!data.rows.empty() && sys::exists(call.place(data.one()))) preview.space[data.one()] = room;
 }
 
+// What is not restored: the new database holds that much less than the dump, and than the one it replaces.
+void foresee_choice(const DumpLook& look, const std::string& path, Preview& preview) {
+  if (look.format == DumpFormat::plain) {
+    preview.problems.push_back({"a plain dump cannot be restored in part", path,
+                                "it has no table of contents",
+                                "take `only` and `exclude` out, or use a custom dump (pg_dump -Fc)"});
+    return;
+  }
+  for (const std::string& name : look.selection.unknown)
+    preview.problems.push_back({"the dump does not hold what is named", path, name,
+                                "correct `only` or `exclude`: a schema, a table, or SCHEMA.TABLE"});
+  const auto all = std::count_if(look.entries.begin(), look.entries.end(),
+                                 [](const DumpEntry& entry) { return entry.kind == "TABLE"; });
+  preview.summary += " of " + sys::show_count(static_cast<std::uint64_t>(all)) + ", in part";
+  if (!look.selection.left_out.empty())
+    preview.hints.push_back("left out, as they need what is not restored: " +
+                            sys::join(look.selection.left_out, ", "));
+}
+
 }  // namespace
+
+std::string globals_of(const Params& params) {
+  return sys::absolute(params.text("globals"));
+}
 
 int server_major(sys::Sql& sql) {
   return std::stoi(sql.query("SHOW server_version_num").one()) / 10000;
@@ -116,7 +146,9 @@ DumpLook foresee_dump(const Params& params, Call& call, const DatabaseServer& se
     preview.hints.push_back("the program " + name + " is not there yet: an earlier step must install it");
     if (format != DumpFormat::plain) return {};
   }
-  const DumpLook look = look_at_dump(path, program, call.full_depth(), call);
+  const Wanted wanted{params.has("only") ? params.list("only") : std::vector<std::string>(),
+                      params.has("exclude") ? params.list("exclude") : std::vector<std::string>()};
+  const DumpLook look = look_at_dump(path, program, call.full_depth(), call, wanted);
   const PlainContent& content = look.content;
 
   preview.summary += " (" + std::string(postgres::name_of(format)) + ", " + sys::show_size(look.bytes);
@@ -125,6 +157,7 @@ DumpLook foresee_dump(const Params& params, Call& call, const DatabaseServer& se
   if (!content.from_version.empty()) preview.summary += ", PostgreSQL " + content.from_version;
   preview.summary +=
       "): " + sys::show_count(content.tables.size()) + (content.tables.size() == 1 ? " table" : " tables");
+  if (!wanted.only.empty() || !wanted.exclude.empty()) foresee_choice(look, path, preview);
   if (format == DumpFormat::plain) preview.summary += ", " + sys::show_count(content.rows) + " rows by COPY";
 
   for (const PlainFinding& finding : content.findings)

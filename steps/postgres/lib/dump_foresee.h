@@ -15,6 +15,8 @@ namespace relight::postgres {
 DumpLook foresee_dump(const Params& params, Call& call, const DatabaseServer& server, sys::Sql* sql,
                       Preview& preview);
 
+std::string globals_of(const Params& params);  // the file that `globals` names
+
 // When the dump was begun: as the runbook says (`made_at`), else as it says itself; nothing: it cannot be
 // told.
 std::optional<sys::Time> moment_of_dump(const Params& params, const DumpLook& dump);

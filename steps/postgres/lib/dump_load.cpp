@@ -104,6 +104,8 @@ class Feed {
   std::thread thread_;
 };
 
+}  // namespace
+
 void load_plain(const DumpLoad& load, const DatabaseServer& server, Call& call) {
   const sys::TempFolder folder;
   const std::string pipe = folder.path() + "/" + sys::name_of_path(load.path);
@@ -131,18 +133,6 @@ void load_plain(const DumpLoad& load, const DatabaseServer& server, Call& call) 
     throw Error(ErrorKind::permanent, what_failed, load.path,
                 "it was changed while it was read: " + feed.content().findings.front().what,
                 "see who writes there");
-}
-
-}  // namespace
-
-void load_dump(const DumpLoad& load, const DatabaseServer& server, Call& call) {
-  if (load.format == DumpFormat::plain) return load_plain(load, server, call);
-  sys::Command command;
-  command.argv = {load.program, "--exit-on-error", "--verbose", "--no-password", "--dbname=" + load.database};
-  if (load.format != DumpFormat::tar) command.argv.push_back("--jobs=" + std::to_string(load.jobs));
-  command.argv.push_back(load.path);
-  command.extra_env = server.environment();
-  check(call.run_program(std::move(command)), load);
 }
 
 }  // namespace relight::postgres

@@ -1,4 +1,4 @@
-// A dump into an empty database: by pg_restore, or line by line through psql.
+// A plain dump into an empty database, line by line through psql; an archive's way is dump_archive.h.
 #pragma once
 #include <string>
 
@@ -11,12 +11,16 @@ namespace relight::postgres {
 struct DumpLoad {
   std::string program;   // pg_restore, of a plain dump psql
   std::string path;      // of the dump
-  std::string database;  // the empty one
+  std::string database;  // the new one
   DumpFormat format;
   int jobs;
 };
 
+inline constexpr const char* mend_and_resume =
+    "mend the cause, then resume the run, which goes on with what is loaded; the current database was not "
+    "touched";
+
 // Loads all of it or throws a permanent Error that holds the server's or the program's own lines.
-void load_dump(const DumpLoad& load, const DatabaseServer& server, Call& call);
+void load_plain(const DumpLoad& load, const DatabaseServer& server, Call& call);
 
 }  // namespace relight::postgres

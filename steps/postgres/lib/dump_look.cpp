@@ -58,18 +58,42 @@ void look_for_files(const std::string& path, const DumpList& list) {
   }
 }
 
-DumpLook look_at_archive(const std::string& path, const std::string& program, bool full, Call& call) {
+// Of an archive's text, the part that makes what is wanted.
+std::string schema_of(const std::string& program, const std::string& path, const Wanted& wanted,
+                      const std::string& temp, DumpLook& look, Call& call) {
+  if (wanted.only.empty() && wanted.exclude.empty()) {
+    look.selection = select_entries(look.entries, {}, {});
+    return restore_output(program, {"--schema-only", "--file=-"}, path, call);
+  }
+  name_entries(look.entries, restore_output(program, {"--schema-only", "--verbose", "--file=-"}, path, call));
+  look.selection = select_entries(look.entries, wanted.only, wanted.exclude);
+  std::string lines;
+  for (const DumpEntry& entry : look.entries)
+    if (look.selection.numbers.contains(entry.number)) lines += entry.line + "\n";
+  sys::write_file(temp, lines, 0600);
+  return restore_output(program, {"--schema-only", "--use-list=" + temp, "--file=-"}, path, call);
+}
+
+DumpLook look_at_archive(const std::string& path, const std::string& program, bool full, Call& call,
+                         const Wanted& wanted) {
   DumpLook look;
   const sys::TempFolder temp;
   const std::string file = temp.path() + "/list";
-  const DumpList list = parse_dump_list(restore_output(program, {"--list", "--create"}, path, call));
+  const std::string told = restore_output(program, {"--list", "--create", "--verbose"}, path, call);
+  const DumpList list = parse_dump_list(told);
   look.made_at = list.made_at;
-  look.data = list.data.size();
+  look.entries = parse_dump_entries(told);
 
   PlainDump schema;
-  std::string text = restore_output(program, {"--schema-only", "--file=-"}, path, call);
+  std::string text = schema_of(program, path, wanted, file, look, call);
   for (const std::string& line : sys::split(text, '\n')) schema.line(line);
   look.content = schema.content();
+
+  look.data = static_cast<std::size_t>(
+      std::count_if(look.entries.begin(), look.entries.end(), [&](const DumpEntry& entry) {
+        return entry.is_data() && entry.kind != "SEQUENCE SET" &&
+               look.selection.numbers.contains(entry.number);
+      }));
 
   if (!list.of_database.empty()) {
     sys::write_file(file, list.of_database, 0600);
@@ -152,7 +176,8 @@ std::string dump_program(const std::string& name, int server_major) {
   return sys::find_program(name);
 }
 
-DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bool full, Call& call) {
+DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bool full, Call& call,
+                      const Wanted& wanted) {
   const DumpFormat format = dump_format(path);
   DumpLook look;
   if (format == DumpFormat::plain) {
@@ -163,7 +188,7 @@ DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bo
     look.made_at = look.content.started;
   } else {
     if (format == DumpFormat::tar) check_dump_tar(path);
-    look = look_at_archive(path, pg_restore, full, call);
+    look = look_at_archive(path, pg_restore, full, call, wanted);
   }
   look.format = format;
   look.bytes = sys::tree_bytes(path);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runner/step/call.h"
+#include "steps/postgres/lib/dump_entries.h"
 #include "steps/postgres/lib/plain_dump.h"
 
 namespace relight::postgres {
@@ -27,12 +28,20 @@ struct DumpLook {
   std::string made_at;                // when it was begun: "2026-11-21 10:00:00 UTC"; empty: not told
   std::vector<SqlTokens> definition;  // what it says of its database itself
   std::size_t data = 0;               // tables and large objects with data
+  std::vector<DumpEntry> entries;     // of an archive
+  Selection selection;                // of them
+};
+
+// The tables and schemas that are wanted of an archive; see select_entries.
+struct Wanted {
+  std::vector<std::string> only, exclude;
 };
 
 // Reads the whole of a plain dump; of an archive its table of contents and the last data in it, with `full`
 // every byte. Throws a refused Error for a dump that is cut off or damaged, and a transient one where the
-// program is missing.
-DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bool full, Call& call);
+// program is missing. With `wanted`, `content` and `data` are of what is wanted.
+DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bool full, Call& call,
+                      const Wanted& wanted = {});
 
 // Of a program's stderr: the lines from the first that tells an error.
 std::string told_errors(const std::string& err_tail);

@@ -63,6 +63,9 @@ std::string DatabaseSwitch::new_mark() const {
 std::string DatabaseSwitch::old_mark() const {
   return "old " + call_.run() + " " + call_.step();
 }
+std::string DatabaseSwitch::half_mark() const {
+  return "half " + call_.run() + " " + call_.step() + " ";
+}
 
 std::optional<std::string> DatabaseSwitch::mark_of(const std::string& name) const {
   const std::string prefix = std::string(mark_setting) + "=";
@@ -133,6 +136,14 @@ void DatabaseSwitch::make(const std::string& create_statement) {
   drop(fresh_);
   failpoint("postgres.restore:cleared");
   sql_.execute(create_statement);
+}
+
+std::string DatabaseSwitch::reached() const {
+  const std::string mark = mark_of(fresh_).value_or("");
+  return mark.starts_with(half_mark()) ? mark.substr(half_mark().size()) : "";
+}
+void DatabaseSwitch::reach(const std::string& how_far) {
+  set_mark(fresh_, half_mark() + how_far);
 }
 
 void DatabaseSwitch::mark() {

@@ -33,6 +33,10 @@ class DatabaseSwitch {
 
   // A fresh, empty database in place of what an earlier attempt left of it.
   void make(const std::string& create_statement);
+  // How far the new database is, as its maker has marked it, or "": what was committed in it before is then
+  // DURABLE. `drop_new` and `make` forget it.
+  std::string reached() const;
+  void reach(const std::string& how_far);
   // It is whole: marks it, and lets nobody in until the switch. DURABLE
   void mark();
   // marked -> switched. The old one takes no connections from here on, and none may be open: they are ended
@@ -48,6 +52,7 @@ class DatabaseSwitch {
   std::optional<std::string> mark_of(const std::string& database) const;
   std::string old_mark() const;
   std::string new_mark() const;
+  std::string half_mark() const;
   void let_in(const std::string& database, bool allowed) const;
   bool lets_in(const std::string& database) const;
   void set_mark(const std::string& database, const std::string& mark) const;

@@ -75,8 +75,11 @@ TEST_CASE("a dump that breaks while it is restored fails with its own lines, and
   sys::write_file(bench.dump, bytes, 0644);
   sys::remove_file(bench.notes);
   CHECK_FALSE(bench.preview("", true).problems.empty());
-  CHECK_FALSE(bench.refusal().why.empty());
+  const Error flipped = bench.refusal();
+  CHECK_FALSE(flipped.why.empty());
+  CHECK(flipped.on.find("TABLE DATA public notes ember") != std::string::npos);
   CHECK(bench.state() == before);
+  bench.undo();  // what was loaded by then is kept for a resume with a better copy
   CHECK(DumpBench::databases() == plain_databases);
 }
 
@@ -130,7 +133,7 @@ TEST_CASE("what the server lacks is told by the plan") {
   REQUIRE(preview.hints.size() == 3);
   CHECK(preview.hints[2] ==
         "the role nobody_here is not there yet: an earlier step must make it (CREATE ROLE \"nobody_here\" "
-        "LOGIN)");
+        "LOGIN), or `globals` name a file that does");
   const std::string before = bench.state();
   const Error error = bench.refusal();
   CHECK(error.kind == ErrorKind::refused);
