@@ -33,7 +33,8 @@ int run_command(const Options& options, const Program& program) {
       {"plan", command_plan},         {"run", command_run},         {"resume", command_resume},
       {"rollback", command_rollback}, {"abandon", command_abandon}, {"status", command_status},
       {"log", command_log},           {"report", command_report},   {"keep", command_keep},
-      {"rehearse", command_rehearse}, {"steps", command_steps},     {"verify", command_verify}};
+      {"rehearse", command_rehearse}, {"steps", command_steps},     {"verify", command_verify},
+      {"peek", command_peek}};
   try {
     return commands.at(options.command)(options, program);
   } catch (const Held& error) {

@@ -16,7 +16,7 @@ void add_run(CLI::App* command, Options& options) {
       ->type_name("");
 }
 
-void add_runbook(CLI::App* command, Options& options, bool looks = true) {
+void add_runbook(CLI::App* command, Options& options, bool looks = true, bool json = true) {
   command->add_option("RUNBOOK", options.runbook, "the runbook, a Lua file")->required()->type_name("");
   command->add_option("--set", options.sets, "an input; a secret is env:VARIABLE or file:PATH")
       ->allow_extra_args(false)
@@ -30,7 +30,7 @@ void add_runbook(CLI::App* command, Options& options, bool looks = true) {
             "how closely to look (quick)")
         ->check(CLI::IsMember({"quick", "full"}).description(""))
         ->type_name("quick|full");
-  command->add_flag("--json", options.json, "print JSON");
+  if (json) command->add_flag("--json", options.json, "print JSON");
 }
 
 void add_going(CLI::App* command, Options& options) {
@@ -112,6 +112,20 @@ void add_commands(CLI::App& app, Options& options) {
       ->type_name("quick|full");
   verify->preparse_callback([&](std::size_t) { options.full = true; });
   verify->add_flag("--json", options.json, "print JSON");
+
+  CLI::App* peek =
+      app.add_subcommand("peek", "pull a few rows out of a backup, without a rebuild");
+  add_runbook(peek, options, true, false);
+  peek->add_option("--step", options.step, "the step whose recovery it is, where there are several")
+      ->type_name("STEP");
+  peek->add_option("--to", options.to, "another moment than the runbook's")->type_name("MOMENT");
+  peek->add_option("--table", options.table, "the table whose rows are wanted, as CSV")
+      ->type_name("SCHEMA.TABLE");
+  peek->add_option("--where", options.where, "only the rows for which this is true")->type_name("SQL");
+  peek->add_option("--sql", options.sql, "or a query of your own")->type_name("QUERY");
+  peek->add_option("--out", options.out, "write the rows to this file, not to stdout")->type_name("FILE");
+  peek->add_option("--into", options.into, "where the copy lies meanwhile (below the state folder)")
+      ->type_name("DIR");
 
   CLI::App* steps = app.add_subcommand("steps", "the step types, or one of them in full");
   steps->add_option("TYPE", options.step, "a type, or a family")->type_name("");

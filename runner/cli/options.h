@@ -11,7 +11,7 @@ struct Options {
   std::string runbook;
   std::string backup;             // verify
   std::string run;                // RUN: an id, a unique start of one, or "" for the latest
-  std::string step;               // STEP of log, TYPE of steps, COMMAND of help
+  std::string step;               // STEP of log and peek, TYPE of steps, COMMAND of help
   std::vector<std::string> sets;  // NAME=VALUE
   std::string inputs_file;
   bool full = false;  // --depth full
@@ -21,10 +21,11 @@ struct Options {
   std::vector<std::string> approvals;
   std::string amend;
   std::vector<std::string> skip, because, again, done;
-  std::string to;                    // rollback
-  std::string format = "text", out;  // report
-  std::string drop;                  // keep
-  std::string state;                 // --state, or the default
+  std::string to;                       // rollback: a step; peek: a moment
+  std::string format = "text", out;     // report; `out` of peek, too
+  std::string table, where, sql, into;  // peek
+  std::string drop;                     // keep
+  std::string state;                    // --state, or the default
 };
 
 struct Parsed {

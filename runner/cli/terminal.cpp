@@ -46,8 +46,8 @@ const char* verb_of(const std::string& op) {
 
 }  // namespace
 
-Terminal::Terminal(const Plan& plan, const RunFolder& folder, bool quiet)
-    : folder_(folder), quiet_(quiet), live_(isatty(STDOUT_FILENO) == 1) {
+Terminal::Terminal(const Plan& plan, const RunFolder& folder, bool quiet, std::FILE* out)
+    : folder_(folder), out_(out), quiet_(quiet), live_(isatty(fileno(out)) == 1) {
   for (const PlannedStep& step : plan.steps) name_width_ = std::max(name_width_, step.name.size());
   name_width_ = std::min<std::size_t>(name_width_, 24);
 }
@@ -61,8 +61,8 @@ void Terminal::put(const std::string& text) {
   std::string out = has_live_line_ ? "\r\033[K" : "";
   has_live_line_ = false;
   if (!text.empty()) out += text + "\n";
-  std::fputs(out.c_str(), stdout);
-  std::fflush(stdout);
+  std::fputs(out.c_str(), out_);
+  std::fflush(out_);
 }
 
 void Terminal::line(const PlannedStep& step, const std::string& text) {
@@ -81,8 +81,8 @@ void Terminal::step_progress(const PlannedStep& step, const std::string& phase, 
   std::string text = fmt::format("{}  {:<{}}  {}", time_of_day(), step.name, name_width_, phase);
   if (total > 0) text += fmt::format(" {} %", done * 100 / total);
   if (text.size() > 79) text.resize(79);
-  std::fputs(("\r\033[K" + text).c_str(), stdout);
-  std::fflush(stdout);
+  std::fputs(("\r\033[K" + text).c_str(), out_);
+  std::fflush(out_);
   has_live_line_ = true;
 }
 
@@ -132,8 +132,8 @@ bool Terminal::can_ask() const {
 
 void Terminal::ask(const std::string& name, const std::string& prompt) {
   put("");
-  std::fprintf(stdout, "approval `%s`: %s [yes/no] ", name.c_str(), wrapped(prompt, 2).c_str());
-  std::fflush(stdout);
+  std::fprintf(out_, "approval `%s`: %s [yes/no] ", name.c_str(), wrapped(prompt, 2).c_str());
+  std::fflush(out_);
 }
 
 }  // namespace relight

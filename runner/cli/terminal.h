@@ -1,6 +1,7 @@
 // A run as it is shown while it goes: a line when a step begins and one when it ends; on a terminal the
 // last line tells how far the long ones are.
 #pragma once
+#include <cstdio>
 #include <string>
 
 #include "runner/engine/events.h"
@@ -10,7 +11,8 @@ namespace relight {
 
 class Terminal : public Events {
  public:
-  Terminal(const Plan& plan, const RunFolder& folder, bool quiet);
+  // `out`: stderr where stdout is for something else.
+  Terminal(const Plan& plan, const RunFolder& folder, bool quiet, std::FILE* out = stdout);
   ~Terminal() override;
   void step_started(const PlannedStep& step, int attempt, const std::string& op) override;
   void step_progress(const PlannedStep& step, const std::string& phase, std::uint64_t done,
@@ -29,7 +31,8 @@ class Terminal : public Events {
   void put(const std::string& text);
   const RunFolder& folder_;
   std::size_t name_width_ = 0;
-  bool quiet_, live_;  // live: stdout is a terminal, the last line may be rewritten
+  std::FILE* const out_;
+  bool quiet_, live_;  // live: it is a terminal, the last line may be rewritten
   bool has_live_line_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <cstdlib>
 #include <future>
 #include <thread>
 
@@ -117,7 +118,9 @@ struct Sql::State {
   }
 
   void connect(const std::string& conninfo, const std::map<std::string, std::string>& settings);
-  std::vector<Answer> collect(const char* what);
+  using Sink = std::function<void(std::string_view)>;
+  std::vector<Answer> collect(const char* what, const Sink& sink = {});
+  bool pass_on(const char* what, const Sink& sink);
   void cancel();
 };
 
@@ -206,18 +209,42 @@ void Sql::State::cancel() {
   if (!ended || (sent.valid() && sent.wait_until(until) != std::future_status::ready)) connection.reset();
 }
 
-std::vector<Answer> Sql::State::collect(const char* what) {
+// What has come of a copy; true: that was its end.
+bool Sql::State::pass_on(const char* what, const Sink& sink) {
+  constexpr int end = -1, broken = -2;
+  while (true) {
+    char* bytes = nullptr;
+    const int size = PQgetCopyData(connection.get(), &bytes, 1);
+    if (size == broken) throw lost(what);
+    if (size <= 0) return size == end;
+    const std::unique_ptr<char, void (*)(void*)> freed(bytes, PQfreemem);
+    try {
+      sink({bytes, static_cast<std::size_t>(size)});
+    } catch (...) {
+      connection.reset();
+      throw;
+    }
+  }
+}
+
+std::vector<Answer> Sql::State::collect(const char* what, const Sink& sink) {
   PGconn* const c = connection.get();
+  bool copying = false;
   const Clock::time_point until = timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
   Clock::time_point look = Clock::now() + kLookEvery;
   std::vector<Answer> results;
   while (true) {
     const int unsent = PQflush(c);
     if (unsent < 0) throw lost(what);
-    while (unsent == 0 && PQisBusy(c) == 0) {
+    if (copying && pass_on(what, sink)) copying = false;
+    while (unsent == 0 && !copying && PQisBusy(c) == 0) {
       Answer result(PQgetResult(c));
       if (!result) return results;
       const ExecStatusType status = PQresultStatus(result.get());
+      if (status == PGRES_COPY_OUT && sink) {
+        copying = !pass_on(what, sink);
+        continue;
+      }
       if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
         cancel();
         throw error(ErrorKind::permanent, what, "the statement wants to copy from or to the client");
@@ -318,6 +345,20 @@ void Sql::execute(const std::string& sql) {
     check(result.get(), [&](ErrorKind kind, std::string why, std::string hint, std::string state) {
       return state_->error(kind, what, std::move(why), std::move(hint), std::move(state));
     });
+}
+
+std::uint64_t Sql::copy_out(const std::string& copy, const std::function<void(std::string_view)>& sink) {
+  const char* const what = "cannot copy the rows";
+  if (!state_->connection) throw state_->error(ErrorKind::transient, what, "the connection was given up");
+  if (PQsendQuery(state_->connection.get(), copy.c_str()) == 0) throw state_->lost(what);
+  std::uint64_t rows = 0;
+  for (const Answer& result : state_->collect(what, sink)) {
+    check(result.get(), [&](ErrorKind kind, std::string why, std::string hint, std::string state) {
+      return state_->error(kind, what, std::move(why), std::move(hint), std::move(state));
+    });
+    rows += std::strtoull(PQcmdTuples(result.get()), nullptr, 10);
+  }
+  return rows;
 }
 
 void Sql::stop_when(std::function<bool()> stop) {

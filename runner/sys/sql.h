@@ -1,11 +1,13 @@
 // A PostgreSQL client over libpq: connect, query, cancel. One object, one thread.
 #pragma once
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runner/sys/error.h"
@@ -39,6 +41,9 @@ class Sql {
   // server's message, detail, hint and SQLSTATE.
   Rows query(const std::string& sql, const std::vector<std::string>& parameters = {});
   void execute(const std::string& sql);  // one or more statements, no rows wanted
+  // `copy ... to stdout`: hands its bytes on as they come; returns how many rows. What `sink` throws is
+  // passed on, and the connection given up.
+  std::uint64_t copy_out(const std::string& copy, const std::function<void(std::string_view)>& sink);
   void stop_when(std::function<bool()> stop);
   void timeout(std::chrono::milliseconds each_query);  // 0: none
 
