@@ -113,8 +113,7 @@ void add_commands(CLI::App& app, Options& options) {
   verify->preparse_callback([&](std::size_t) { options.full = true; });
   verify->add_flag("--json", options.json, "print JSON");
 
-  CLI::App* peek =
-      app.add_subcommand("peek", "pull a few rows out of a backup, without a rebuild");
+  CLI::App* peek = app.add_subcommand("peek", "pull a few rows out of a backup, without a rebuild");
   add_runbook(peek, options, true, false);
   peek->add_option("--step", options.step, "the step whose recovery it is, where there are several")
       ->type_name("STEP");

@@ -35,17 +35,23 @@ class Recover : public Step {
   }
 
   Preview preview(const Params& params, Call& call) const override;
-  Json apply(const Params& params, Call& call) const override { return Recovery(params, call).apply(); }
-  void undo(const Params& params, Call& call, const Json*) const override { Recovery(params, call).undo(); }
+  Json apply(const Params& params, Call& call) const override {
+    return Recovery(read_wish(params, call), call).apply();
+  }
+  void undo(const Params& params, Call& call, const Json*) const override {
+    Recovery(read_wish(params, call), call).undo();
+  }
   void discard(const Params& params, Call& call, const Json*) const override {
-    Recovery(params, call).discard();
+    Recovery(read_wish(params, call), call).discard();
   }
   Json kept(const Params& params, Call& call, const Json*) const override {
-    return Recovery(params, call).kept();
+    return Recovery(read_wish(params, call), call).kept();
   }
-  void settle(const Params& params, Call& call) const override { Recovery(params, call).settle(); }
+  void settle(const Params& params, Call& call) const override {
+    Recovery(read_wish(params, call), call).settle();
+  }
   Done check(const Params& params, Call& call, Json& outputs) const override {
-    if (!Recovery(params, call).done()) return Done::no;
+    if (!Recovery(read_wish(params, call), call).done()) return Done::no;
     outputs = call.notes()["outputs"];
     return Done::yes;
   }
@@ -75,7 +81,7 @@ Preview Recover::preview(const Params& params, Call& call) const {
     preview.summary = "recover a cluster; " + std::string(field) + " is " + shown(params.all()[field]);
     return preview;
   }
-  const Recovery recovery(params, call);
+  const Recovery recovery(read_wish(params, call), call);
   if (recovery.done()) {
     preview.verdict = Preview::Verdict::nothing_to_do;
     preview.summary = "this run has recovered the cluster already";

@@ -80,9 +80,10 @@ std::string Source::lsn() const {
   return server.value("select pg_current_wal_lsn()");
 }
 
-RecoverAttempt::RecoverAttempt(const Json& params, const std::string& run) : folder_(in_memory()), run_(run) {
+RecoverAttempt::RecoverAttempt(const Json& params, const std::string& run, const std::string& type)
+    : folder_(in_memory()), run_(run), type_(type) {
   Json all = params;
-  if (!all.contains("data")) all["data"] = data();
+  if (type == "postgres.recover" && !all.contains("data")) all["data"] = data();
   params_ = all.dump();
   give_to_postgres(folder());
 }
@@ -111,7 +112,7 @@ Outcome RecoverAttempt::call(const std::function<Json(const Step&, const Params&
   return in_child(
       "postgres",
       [&] {
-        const StepType& type = type_named("postgres.recover");
+        const StepType& type = type_named(type_);
         const TestParams params(type, params_);
         RecoverCall call(run_, folder() + "/notes.json");
         call.preview_only = preview_only;
@@ -136,6 +137,7 @@ Outcome RecoverAttempt::preview(bool full) const {
                     {"problems", problems},
                     {"mends", hints},
                     {"hints", preview.hints},
+                    {"cannot_undo", preview.cannot_undo},
                     {"space", preview.space},
                     {"keeps", preview.keeps}};
       },

@@ -27,8 +27,9 @@ struct Source {
 // targets.
 class RecoverAttempt {
  public:
-  // The field `data` is put in where `params` has none: folder() + "/data".
-  explicit RecoverAttempt(const Json& params, const std::string& run = "20261121-102600-test");
+  // The field `data` of a recovery is put in where `params` has none: folder() + "/data".
+  explicit RecoverAttempt(const Json& params, const std::string& run = "20261121-102600-test",
+                          const std::string& type = "postgres.recover");
   ~RecoverAttempt();
 
   std::string folder() const { return folder_.path(); }
@@ -47,7 +48,7 @@ class RecoverAttempt {
   Outcome call(const std::function<Json(const Step&, const Params&, Call&)>& act,
                const std::string& killed_at, bool preview_only = false, bool full = false) const;
   sys::TempFolder folder_;
-  std::string params_, run_;
+  std::string params_, run_, type_;
 };
 
 // Temporary folders lie in memory from here on, to the end of the process: a recovery syncs its whole file

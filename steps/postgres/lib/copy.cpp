@@ -112,6 +112,14 @@ CopyRecord read_copy(const std::string& data) {
   return record;
 }
 
+std::vector<Handed> needed_from(const std::vector<Handed>& segments, Lsn stands, std::uint64_t segment_size) {
+  std::vector<Handed> needed;
+  for (const Handed& one : segments)
+    if (const auto name = parse_segment(one.as, segment_size); name && name->number >= stands / segment_size)
+      needed.push_back(one);
+  return needed;
+}
+
 bool is_up(const std::string& data) {
   return running_server(data) && takes_connections(data);
 }

@@ -28,6 +28,10 @@ void prepare_copy(const std::string& folder, const std::string& data, const Copy
 // A refused Error where no paused copy lies there.
 CopyRecord read_copy(const std::string& data);
 
+// What a server on it still needs of the archive: from the segment in which it stands. All before that lies
+// in its own pg_wal.
+std::vector<Handed> needed_from(const std::vector<Handed>& segments, Lsn stands, std::uint64_t segment_size);
+
 // Adopts the server that runs on it, or launches one, and waits until it has paused; what it has reached is
 // compared again. Never a second one.
 void bring_up(const std::string& data, const CopyRecord& record, const Programs& programs, Call& call);

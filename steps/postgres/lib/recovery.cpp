@@ -7,6 +7,7 @@
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
+#include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/copy.h"
 #include "steps/postgres/lib/outputs.h"
 #include "steps/postgres/lib/replay.h"
@@ -15,8 +16,14 @@
 
 namespace relight::postgres {
 
-Recovery::Recovery(const Params& params, Call& call)
-    : call_(call), wish_(read_wish(params, call)), data_(call, wish_.data), beside_(data_.beside()) {
+Recovery::Recovery(Wish wish, Call& call) : Recovery(std::move(wish), call, "") {}
+
+Recovery::Recovery(Wish wish, Call& call, std::string copy)
+    : call_(call),
+      wish_(std::move(wish)),
+      copy_(std::move(copy)),
+      data_(call, wish_.data),
+      beside_(data_.beside()) {
   if (!wish_.config.empty() && !wish_.config_into.empty()) {
     // One folder deeper than the data's: Debian's tools take any /etc/postgresql/V/*/postgresql.conf for a
     // cluster.
@@ -58,6 +65,16 @@ void Recovery::refuse_while_running() {
 // Looks once more, and settles for good where to stop.
 void Recovery::decide() {
   if (noted("decided")) return;
+  if (!copy_.empty()) {
+    decision_ = read_copy(copy_).decision;
+    Target& target = decision_.target;
+    target.segments =
+        needed_from(target.segments, target.stop.lsn, read_control(programs(), copy_).segment_size);
+    decision_.made.clear();  // they are the copy's
+    if (config_) decision_.config_from = find_config(wish_.config, wish_.config_into);
+    call_.note("decided", to_json(decision_));
+    return;
+  }
   SurveyOptions options;
   options.run = call_.run();
   options.stop = [&] { return call_.stop_wanted(); };
@@ -85,7 +102,31 @@ void Recovery::clear() {
   clear_tree(beside_, noted("filling") ? decision_.tablespaces : std::vector<NewTablespace>());
 }
 
+// By a rename: it lies on the file system of its target.
+void Recovery::take_copy() {
+  if (sys::exists(beside_)) return;
+  make_parents(call_, wish_.data);
+  end_left_behind(copy_, true);
+  failpoint("postgres.promote:stopped");
+  if (!noted("unpacked")) call_.note("unpacked", {{"bytes", sys::tree_bytes(copy_)}, {"folder", beside_}});
+  sys::rename_new(copy_, beside_);
+  failpoint("postgres.promote:taken");
+}
+
+void Recovery::give_copy_back() {
+  if (sys::exists(beside_)) {
+    sys::clear_marker(beside_);
+    sys::rename_new(beside_, copy_);
+    failpoint("postgres.promote:given_back");
+  }
+  if (!noted("decided") || noted("reached")) return;
+  const CopyRecord record = read_copy(copy_);
+  prepare_copy(copy_, copy_, record, read_control(programs(), copy_).demands);
+  bring_up(copy_, record, programs(), call_);
+}
+
 void Recovery::unpack() {
+  if (!copy_.empty()) return take_copy();
   if (noted("unpacked") && sys::exists(beside_ + "/PG_VERSION")) return;
   // Half a tree is not gone on with: it is made anew, and what was noted of it counts no more.
   for (const char* phase : {"unpacked", "reached", "stopped", "outputs"})
@@ -141,7 +182,7 @@ Json Recovery::apply() {
   settle();
   if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
   if (data_.state() == Switch::State::nothing) {
-    refuse_while_running();
+    if (wish_.data != copy_) refuse_while_running();
     decide();
     unpack();
     replay();
@@ -175,11 +216,15 @@ void Recovery::undo() {
   }
   data_.revert();
   failpoint("postgres.recover:reverted");
-  data_.drop_new();
-  clear();
-  for (const std::string& folder : decision_.made)
-    if (rmdir(folder.c_str()) == 0)
-      sys::sync_folder(sys::parent_of(folder));  // one that holds something stays
+  if (!copy_.empty()) {
+    give_copy_back();
+  } else {
+    data_.drop_new();
+    clear();
+    for (const std::string& folder : decision_.made)
+      if (rmdir(folder.c_str()) == 0)
+        sys::sync_folder(sys::parent_of(folder));  // one that holds something stays
+  }
   remove_made_parents(call_);
 }
 

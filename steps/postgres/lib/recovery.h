@@ -26,7 +26,10 @@ namespace relight::postgres {
 // What the methods of the step do; each converges.
 class Recovery {
  public:
-  Recovery(const Params& params, Call& call);
+  Recovery(Wish wish, Call& call);
+  // From a paused copy, which is taken from `copy` in place of a base backup, and given back by undo: paused
+  // still, or else promoted.
+  Recovery(Wish wish, Call& call, std::string copy);
 
   Json apply();
   void undo();
@@ -39,6 +42,8 @@ class Recovery {
   bool noted(const char* phase) const;
   void decide();
   void unpack();
+  void take_copy();
+  void give_copy_back();
   void clear();
   void replay();
   void make_ready();
@@ -47,6 +52,7 @@ class Recovery {
 
   Call& call_;
   const Wish wish_;
+  const std::string copy_;  // empty: from the base backup
   Switch data_;
   std::optional<Switch> config_;
   const std::string beside_;

@@ -45,6 +45,29 @@ struct CopyAttempt : RecoverAttempt {
   ~CopyAttempt() { end_copy(data()); }
 };
 
+RecoverAttempt advance(const std::string& copy, const std::string& to) {
+  return RecoverAttempt({{"copy", copy}, {"to", to}}, "20261121-102601-test", "postgres.advance");
+}
+
+struct PromoteAttempt : RecoverAttempt {
+  explicit PromoteAttempt(const Json& params)
+      : RecoverAttempt(params, "20261121-102602-test", "postgres.promote") {}
+};
+
+// A cluster that holds nothing, in `folder`/main, with a file by which it is known.
+std::string old_cluster(const std::string& folder) {
+  give_to_postgres(folder);
+  sys::Command initdb;
+  initdb.argv = {
+      Postgres::program("initdb"), "-D", folder + "/main", "-U", "postgres", "-A", "trust", "--no-sync"};
+  initdb.as = "postgres";
+  initdb.cwd = "/";
+  sys::output_of(initdb, "cannot run initdb");
+  sys::write_file(folder + "/main/old", "", 0600);
+  give_to_postgres(folder);
+  return folder + "/main";
+}
+
 bool refuses_to_write(const std::string& url) {
   try {
     sys::Sql(url).execute("insert into t values (99)");
@@ -160,4 +183,133 @@ TEST_CASE("a copy lies in a folder of its own") {
   params["data"] = production.path() + "/" + std::string(90, 'x');
   CHECK(RecoverAttempt(params).preview().value["problems"].dump().find(
             "the folder's name is too long for a socket") != std::string::npos);
+}
+
+TEST_CASE("a copy goes on to a later moment, and never back") {
+  const CopyAttempt copy(life().wanted("name:three"));
+  REQUIRE(copy.apply().error == "");
+  const std::string before = server_of_copy(copy.data(), true);
+  const RecoverAttempt on = advance(copy.data(), "latest");
+  const Outcome plan = on.preview();
+  REQUIRE(plan.error == "");
+  REQUIRE(plan.value["problems"] == Json::array());
+  CHECK(plan.value["verdict"] == "would_change");
+  CHECK(plan.value["cannot_undo"].get<std::string>().find("a copy only goes forward") != std::string::npos);
+  CHECK(plan.value["cannot_undo"].get<std::string>().find(life().source.base) != std::string::npos);
+  CHECK(server_of_copy(copy.data(), true) == before);
+  const Outcome done = on.apply();
+  REQUIRE(done.error == "");
+  const std::string url = done.value["url"], server = server_of_copy(copy.data(), true);
+  CHECK(rows_of_copy(url) == "1 2 3 4 5 6");
+  CHECK(refuses_to_write(url));
+  CHECK(server != before);
+  CHECK(on.apply().value == done.value);
+  CHECK(on.check().value == Json{{"done", true}, {"outputs", done.value}});
+  CHECK(server_of_copy(copy.data(), true) == server);
+  CHECK(advance(copy.data(), "latest").preview().value["verdict"] == "nothing_to_do");
+  for (const std::string& earlier : {std::string("name:three"), life().third}) {
+    const RecoverAttempt back = advance(copy.data(), earlier);
+    CHECK(back.preview().value["problems"].dump().find("the copy is past this moment") != std::string::npos);
+    CHECK(back.apply().error.find("the copy is past this moment") != std::string::npos);
+  }
+  CHECK(server_of_copy(copy.data(), true) == server);
+  REQUIRE(on.undo().error == "");
+  CHECK(rows_of_copy(url) == "1 2 3 4 5 6");
+  // The run that brought it up takes it away, wherever it went since.
+  REQUIRE(copy.undo().error == "");
+  CHECK_FALSE(sys::exists(copy.data()));
+}
+
+TEST_CASE("an advance that is killed goes on to the same moment") {
+  for (const char* point :
+       {"postgres.advance:decided", "postgres.advance:stopped", "postgres.recover:reached",
+        "postgres.advance:prepared", "postgres.copy:launching", "postgres.copy:launched"}) {
+    CAPTURE(point);
+    const CopyAttempt copy(life().wanted("name:three"));
+    REQUIRE(copy.apply().error == "");
+    const RecoverAttempt on = advance(copy.data(), "latest");
+    CHECK(on.apply(point).killed);
+    const Outcome done = on.apply();
+    REQUIRE(done.error == "");
+    CHECK(rows_of_copy(done.value["url"]) == "1 2 3 4 5 6");
+  }
+}
+
+TEST_CASE("a copy is promoted in place of a cluster, and back") {
+  const sys::TempFolder folder;
+  const std::string main = old_cluster(folder.path());
+  Json wanted = life().wanted("name:three");
+  wanted["data"] = folder.path() + "/copy";
+  const RecoverAttempt copy(wanted);
+  REQUIRE(copy.apply().error == "");
+  const PromoteAttempt promote({{"copy", folder.path() + "/copy"}, {"into", main}, {"replace", true}});
+  const Outcome plan = promote.preview();
+  REQUIRE(plan.error == "");
+  REQUIRE(plan.value["problems"] == Json::array());
+  CHECK(plan.value["keeps"].dump().find("the cluster at " + main) != std::string::npos);
+  CHECK(sys::exists(main + "/old"));
+  CHECK(server_of_copy(folder.path() + "/copy") != "");
+  const Outcome done = promote.apply();
+  REQUIRE(done.error == "");
+  CHECK(done.value["data"] == main);
+  CHECK(done.value["timeline"] == 2);
+  CHECK(done.value["protected"] == false);
+  CHECK_FALSE(sys::exists(folder.path() + "/copy"));
+  CHECK_FALSE(sys::exists(main + "/old"));
+  for (const char* left : {"recovery.signal", "standby.signal", "relight.work", "postmaster.opts"})
+    CHECK_FALSE(sys::exists(main + "/" + left));
+  CHECK(promote.apply().value == done.value);
+  CHECK(rows_of(main) == "1 2 3");
+  REQUIRE(promote.undo().error == "");
+  CHECK(sys::exists(main + "/old"));
+  CHECK(rows_of(folder.path() + "/copy") == "1 2 3");
+}
+
+TEST_CASE("a copy is promoted where it lies") {
+  const CopyAttempt copy(life().wanted());
+  REQUIRE(copy.apply().error == "");
+  const PromoteAttempt promote(Json{{"copy", copy.data()}});
+  const Outcome done = promote.apply();
+  REQUIRE(done.error == "");
+  CHECK(done.value["data"] == copy.data());
+  CHECK(server_of_copy(copy.data()) == "");
+  CHECK(rows_of(copy.data()) == "1 2 3 4 5 6");
+}
+
+TEST_CASE("a promotion that had not begun is undone to a paused copy") {
+  const sys::TempFolder folder;
+  const std::string main = old_cluster(folder.path());
+  for (const char* point :
+       {"postgres.promote:stopped", "postgres.promote:taken", "postgres.recover:started"}) {
+    CAPTURE(point);
+    const CopyAttempt copy(life().wanted("name:three"));
+    const Outcome up = copy.apply();
+    REQUIRE(up.error == "");
+    const PromoteAttempt promote({{"copy", copy.data()}, {"into", main}, {"replace", true}});
+    CHECK(promote.apply(point).killed);
+    REQUIRE(promote.undo().error == "");
+    CHECK(rows_of_copy(up.value["url"]) == "1 2 3");
+    CHECK(sys::exists(main + "/old"));
+  }
+}
+
+TEST_CASE("a promotion's plan tells what is in its way") {
+  const sys::TempFolder folder;
+  const std::string main = old_cluster(folder.path());
+  const CopyAttempt copy(life().wanted("name:three"));
+  CHECK(PromoteAttempt({{"copy", copy.data()}, {"into", main}})
+            .preview()
+            .value["problems"]
+            .dump()
+            .find("no paused copy lies there") != std::string::npos);
+  REQUIRE(copy.apply().error == "");
+  const sys::TempFolder elsewhere("/var/tmp");
+  give_to_postgres(elsewhere.path());
+  const auto problems = [&](const std::string& into) {
+    return PromoteAttempt({{"copy", copy.data()}, {"into", into}}).preview().value["problems"].dump();
+  };
+  CHECK(problems(elsewhere.path() + "/main").find("the copy lies on another file system") !=
+        std::string::npos);
+  sys::write_file(elsewhere.path() + "/file", "", 0644);
+  CHECK(problems(elsewhere.path()).find("something else is in the way") != std::string::npos);
 }
