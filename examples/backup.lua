@@ -17,7 +17,7 @@ key.escrow "keys" {
 }
 local sealed = backup.seal "seal" {
   set = input.into, product = "app", version = "1.4.2",
-  database = { name = "app", dump = dump.path, lsn = dump.lsn },
+  database = { name = "app", dump = dump.path, lsn = dump.lsn, rows = dump.rows },
   blobs = { archive = packed.path, manifest = packed.manifest },
 }
 backup.verify "verified" { set = sealed.set }

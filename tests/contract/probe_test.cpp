@@ -94,6 +94,10 @@ struct Sql : Asked {
   }
 };
 
+struct Check : Asked {
+  Json params() const override { return {{"database", server().conninfo()}}; }
+};
+
 struct Prove : Asked {
   Prove() { write("env", "MASTER=" + sys::to_base64(key) + "\n", 0600); }
   Json params() const override {
@@ -112,6 +116,7 @@ const Subjects probes{
     subject<Command>("probe.command", "a program"),
     subject<Sql>("probe.sql", "a database"),
     subject<Prove>("key.prove", "a sealed value"),
+    subject<Check>("postgres.check", "a sound database"),
 };
 
 }  // namespace
@@ -119,4 +124,5 @@ const Subjects probes{
 TEST_CASE("the contract of the probes") {
   check_contract("probe.");
   check_contract("key.prove");
+  check_contract("postgres.check");
 }

@@ -83,7 +83,7 @@ std::string Source::lsn() const {
 RecoverAttempt::RecoverAttempt(const Json& params, const std::string& run, const std::string& type)
     : folder_(in_memory()), run_(run), type_(type) {
   Json all = params;
-  if (type == "postgres.recover" && !all.contains("data")) all["data"] = data();
+  if ((type == "postgres.recover" || type == "postgres.load") && !all.contains("data")) all["data"] = data();
   params_ = all.dump();
   give_to_postgres(folder());
 }

@@ -27,7 +27,7 @@ struct Source {
 // targets.
 class RecoverAttempt {
  public:
-  // The field `data` of a recovery is put in where `params` has none: folder() + "/data".
+  // The field `data` of what makes a cluster is put in where `params` has none: folder() + "/data".
   explicit RecoverAttempt(const Json& params, const std::string& run = "20261121-102600-test",
                           const std::string& type = "postgres.recover");
   ~RecoverAttempt();

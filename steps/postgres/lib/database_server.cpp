@@ -59,10 +59,16 @@ std::string shortened(const std::string& text, std::size_t limit) {
   return text.substr(0, limit - hash - 1) + "_" + sys::sha256_hex(text).substr(0, hash);
 }
 
+namespace {
+std::string session_of(const Call& call) {
+  return shortened("relight/" + call.run() + "/" + call.step());
+}
+}  // namespace
+
 DatabaseServer::DatabaseServer(const Params& params, Call& call)
     : database_(params.text_or("database", "postgres")),
       administration_("postgres"),
-      session_(shortened("relight/" + call.run() + "/" + call.step())) {
+      session_(session_of(call)) {
   for (const Word& word : words_of(params.text_or("server", ""))) {
     if (word.name == "password")
       throw Error(ErrorKind::refused, "a password in plain text", "server",
@@ -80,6 +86,16 @@ DatabaseServer::DatabaseServer(const Params& params, Call& call)
   const Secret* const password =
       call.previewing() ? params.peek_secret("password") : &params.secret("password");
   if (password != nullptr) password_ = sys::trim(password->view());
+}
+
+DatabaseServer::DatabaseServer(std::map<std::string, std::string> words, std::string database,
+                               const Call& call)
+    : words_(std::move(words)),
+      database_(std::move(database)),
+      administration_("postgres"),
+      session_(session_of(call)) {
+  for (const auto& [word, variable] : {std::pair("host", "PGHOST"), {"port", "PGPORT"}, {"user", "PGUSER"}})
+    if (const auto found = words_.find(word); found != words_.end()) variables_[variable] = found->second;
 }
 
 // The address changes with every start of the container: it is asked for in every call.

@@ -19,6 +19,9 @@ class DatabaseServer {
   // Error for a text that libpq cannot read and for a password that stands in it.
   DatabaseServer(const Params& params, Call& call);
 
+  // By libpq's keywords, none of them a password.
+  DatabaseServer(std::map<std::string, std::string> words, std::string database, const Call& call);
+
   const std::string& database() const { return database_; }
   std::string url(const std::string& database) const;  // without the password
 

@@ -179,7 +179,7 @@ DumpLook foresee_dump(const Params& params, Call& call, const DatabaseServer& se
 }
 
 Json checked_restore(Call& call, const DatabaseServer& server, const std::string& database,
-                     const DumpLook& dump) {
+                     const DumpLook& dump, bool analyze) {
   sys::Sql sql = server.connect(call, database);
   std::set<std::string> tables;
   std::uint64_t rows = 0, count = 0;
@@ -211,7 +211,7 @@ Json checked_restore(Call& call, const DatabaseServer& server, const std::string
       "SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
       "WHERE NOT indisvalid AND c.relkind = 'i'");
   if (!invalid.rows.empty()) throw incomplete("the index " + invalid.one() + " is not valid");
-  sql.execute("ANALYZE");
+  if (analyze) sql.execute("ANALYZE");
   return {{"tables", count}, {"bytes", size_of(sql, database)}};
 }
 

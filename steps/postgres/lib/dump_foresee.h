@@ -24,7 +24,7 @@ std::optional<sys::Time> moment_of_dump(const Params& params, const DumpLook& du
 // Is all in the restored database that the dump speaks of? A permanent Error names what is not. Gives the
 // planner its statistics, too. Returns the outputs `tables` and `bytes`.
 Json checked_restore(Call& call, const DatabaseServer& server, const std::string& database,
-                     const DumpLook& dump);
+                     const DumpLook& dump, bool analyze = true);
 
 int server_major(sys::Sql& sql);  // 15
 std::uint64_t size_of(sys::Sql& sql, const std::string& database);

@@ -85,9 +85,9 @@ std::vector<std::string> missing_roles(const Globals& globals, sys::Sql& sql) {
   return missing;
 }
 
-void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call) {
+void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call, const std::string& also) {
   const std::vector<std::string> missing = missing_roles(globals, sql);
-  if (missing.empty()) return;
+  if (missing.empty() && also.empty()) return;
   std::set<std::string> made(missing.begin(), missing.end());
   for (const Json& earlier : call.notes().value(made_note, Json::array()))
     made.insert(earlier.get<std::string>());
@@ -100,7 +100,8 @@ void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call) {
   try {
     for (const SqlTokens& statement : globals.statements) {
       role = role_of(statement);
-      if (wanted.contains(role)) sql.execute(text_of(statement));
+      if (wanted.contains(role) || (role == also && !creates_role(statement)))
+        sql.execute(text_of(statement));
     }
     sql.execute("COMMIT");
   } catch (const Error& error) {
@@ -113,7 +114,7 @@ void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call) {
                 "make it by hand, and resume the run");
   }
   failpoint("postgres.restore:roles");
-  call.log("made the roles " + sys::join(missing, ", "));
+  if (!missing.empty()) call.log("made the roles " + sys::join(missing, ", "));
 }
 
 void drop_made_roles(sys::Sql& sql, Call& call) {

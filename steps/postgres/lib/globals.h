@@ -20,9 +20,10 @@ Globals read_globals(const std::string& path);
 // Those of its roles that the server has not.
 std::vector<std::string> missing_roles(const Globals& globals, sys::Sql& sql);
 
-// Makes them in one transaction, and notes them before: those that are there stay as they are. What is sent
-// holds passwords: the server is told to log none of it, and no Error holds a statement.
-void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call);
+// Makes them in one transaction, and notes them before: those that are there stay as they are, but for
+// `also`, which becomes what the globals say of it. What is sent holds passwords: the server is told to log
+// none of it, and no Error holds a statement.
+void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call, const std::string& also = "");
 
 // Drops the roles that make_missing_roles has noted, but for those that something belongs to by now, which
 // the log names.

@@ -1,0 +1,33 @@
+// A new cluster beside its place, made by initdb, filled from a dump by a quiet server, shut down and synced.
+//
+// That server does without fsync, WAL of the rows and autovacuum. It runs in a folder that is nobody's
+// cluster yet: whatever ends it, what is there is thrown away and made anew, and the cluster that it leaves
+// knows nothing of its settings.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "runner/step/call.h"
+#include "steps/postgres/lib/dump_load.h"
+#include "steps/postgres/lib/globals.h"
+#include "steps/postgres/lib/programs.h"
+#include "steps/postgres/lib/settings.h"
+
+namespace relight::postgres {
+
+struct NewCluster {
+  std::string folder;  // where it is made
+  std::string was;     // the data directory whose settings it takes over, where those lie in it; there or not
+  std::string role, locale;
+  bool checksums = true;
+};
+
+// What makes a server load fast: put behind quiet_settings. `memory`: the host's, in bytes.
+Settings loading_settings(std::uint64_t memory, int jobs);
+
+// Makes it, with the database of `load` as the dump says, ANALYZEd. DURABLE on return. Returns what
+// checked_restore does.
+Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad load, const DumpLook& look,
+                  const Globals& globals, Call& call);
+
+}  // namespace relight::postgres

@@ -1,0 +1,5 @@
+#include "tests/bench/dumps.h"
+
+int main() {
+  return relight::bench::dump_many();
+}

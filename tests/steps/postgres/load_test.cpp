@@ -1,0 +1,164 @@
+// A cluster made of a dump: what it holds, what is refused, what a kill leaves.
+#include <doctest/doctest.h>
+
+#include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
+#include "runner/sys/process.h"
+#include "tests/support/postgres.h"
+#include "tests/support/recovery.h"
+
+using namespace relight;
+
+namespace {
+
+// A database with an owner of its own, its dump and its cluster's globals.
+struct Dumped {
+  Dumped() {
+    work_in_memory();
+    folder = std::make_unique<sys::TempFolder>();
+    Postgres server;
+    server.execute("create role ember login password 'x' connection limit 7; create role reader");
+    server.execute("create database ember owner ember encoding 'UTF8' template template0 lc_collate 'C'");
+    server.execute("alter database ember set work_mem to '7MB'");
+    server.execute(
+        "create table t (i int primary key); insert into t select generate_series(1, 500);"
+        "create table other (i int references t (i)); alter table t owner to ember; create extension "
+        "pgcrypto",
+        "ember");
+    const std::string made = server.folder() + "/made";
+    for (const char* form : {"custom", "directory", "plain"}) {
+      server.run("pg_dump", {std::string("--format=") + form, "--file=" + made, "ember"});
+      sys::copy_tree(made, dump(form));
+      sys::remove_tree(made);
+    }
+    sys::write_file(globals(), server.run("pg_dumpall", {"--globals-only"}), 0644);
+    give_to_postgres(folder->path());
+  }
+  std::string dump(const std::string& form) const { return folder->path() + "/ember." + form; }
+  std::string globals() const { return folder->path() + "/globals.sql"; }
+  std::unique_ptr<sys::TempFolder> folder;
+};
+
+const Dumped& dumped() {
+  static const Dumped one;
+  return one;
+}
+
+RecoverAttempt attempt(Json more = Json::object(), const std::string& form = "custom") {
+  Json params = {{"dump", dumped().dump(form)},
+                 {"globals", dumped().globals()},
+                 {"database", "ember"},
+                 {"locale", "C.UTF-8"},
+                 {"version", 15},
+                 {"jobs", 2}};
+  params.update(more);
+  return RecoverAttempt(params, "20261121-102600-test", "postgres.load");
+}
+
+// A value from the database ember of the stopped cluster.
+std::string value(const std::string& data, const std::string& sql) {
+  sys::Command command;
+  command.argv = {Postgres::program("postgres"), "--single", "-D", data, "-c",
+                  "log_min_messages=panic",      "ember"};
+  command.as = "postgres";
+  command.cwd = "/";
+  command.stdin_text = sql + "\n";
+  const std::string text = sys::output_of(command, "cannot ask the cluster");
+  const std::size_t at = text.rfind("= \"");
+  return at == std::string::npos ? text : text.substr(at + 3, text.find('"', at + 3) - at - 3);
+}
+
+void initdb(const std::string& data) {
+  sys::Command command;
+  command.argv = {Postgres::program("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"};
+  command.as = "postgres";
+  command.cwd = "/";
+  sys::output_of(command, "cannot run initdb");
+}
+
+}  // namespace
+
+TEST_CASE("a cluster is made of a dump of each form, synced and without a trace of how it was loaded") {
+  for (const char* form : {"custom", "directory", "plain"}) {
+    CAPTURE(form);
+    const RecoverAttempt load = attempt(Json::object(), form);
+    const Outcome preview = load.preview();
+    CHECK(preview.value["problems"] == Json::array());
+    CHECK(preview.value["verdict"] == "would_change");
+    CHECK(preview.value["summary"].get<std::string>().ends_with(", into a new cluster at " + load.data()));
+    CHECK(preview.value["hints"].back().get<std::string>().find("no WAL archive of the old one") !=
+          std::string::npos);
+    CHECK_FALSE(sys::exists(load.data()));
+
+    const Outcome made = load.apply();
+    REQUIRE(made.error == "");
+    CHECK(made.value["tables"] == 2);
+    CHECK(made.value["protected"] == false);
+    CHECK(value(load.data(), "select count(*) from t") == "500");
+    CHECK(value(load.data(), "select pg_get_userbyid(relowner) from pg_class where relname = 't'") ==
+          "ember");
+    CHECK(value(load.data(), "select rolconnlimit from pg_roles where rolname = 'ember'") == "7");
+    CHECK(value(load.data(), "select datcollate from pg_database where datname = 'ember'") ==
+          (form == std::string("plain") ? "C.UTF-8" : "C"));
+    CHECK(value(load.data(), "select reltuples from pg_class where relname = 't'") == "500");
+    CHECK(value(load.data(), "select setting from pg_settings where name = 'fsync'") == "on");
+    CHECK(value(load.data(), "select setting from pg_settings where name = 'wal_level'") == "replica");
+    CHECK(value(load.data(), "select setting from pg_settings where name = 'data_checksums'") == "on");
+    CHECK_FALSE(sys::exists(load.data() + "/relight.work"));
+    CHECK(load.check().value["done"] == true);
+    CHECK(load.preview().value["verdict"] == "nothing_to_do");
+    REQUIRE(load.undo().error == "");
+    CHECK_FALSE(sys::exists(load.data()));
+  }
+}
+
+TEST_CASE("the cluster there is put aside with its data, and its settings are taken over") {
+  const RecoverAttempt load = attempt({{"replace", true}}), held = attempt();
+  for (const std::string& data : {load.data(), held.data()}) {
+    initdb(data);
+    sys::write_file(data + "/postgresql.conf", "port = 5544\nunix_socket_directories = '/srv/sock'\n", 0600);
+    sys::write_file(data + "/postgresql.auto.conf", "work_mem = '9MB'\nrestore_command = 'false'\n", 0600);
+    sys::write_file(data + "/server.key", "key", 0600);
+    sys::make_folders(data + "/base/16400");
+    give_to_postgres(data);
+  }
+  REQUIRE(held.preview().value["problems"].size() == 1);
+  CHECK(held.preview().value["mends"][0] == "write replace = true to have it put aside");
+  CHECK(held.apply().error.find("the cluster there holds data") != std::string::npos);
+  CHECK(sys::exists(held.data() + "/base/16400"));
+
+  CHECK(load.preview().value["keeps"].size() == 1);
+  const Outcome made = load.apply();
+  REQUIRE(made.error == "");
+  CHECK(made.value["url"] == "postgresql:///ember?host=/srv/sock&port=5544");
+  CHECK(sys::read_file(load.data() + "/postgresql.conf").starts_with("port = 5544"));
+  CHECK(sys::read_file(load.data() + "/postgresql.auto.conf") ==
+        "work_mem = '9MB'\n# put out of force by relight: restore_command = 'false'\n");
+  CHECK(sys::read_file(load.data() + "/server.key") == "key");
+  CHECK(load.kept().value.size() == 1);
+  REQUIRE(load.undo().error == "");
+  CHECK(sys::exists(load.data() + "/base/16400"));
+}
+
+TEST_CASE("killed while it loads, the cluster is made anew, and nothing of the server is left") {
+  for (const char* point : {"postgres.load:started", "postgres.load:loaded", "postgres.load:unsynced"}) {
+    CAPTURE(point);
+    const RecoverAttempt load = attempt();
+    REQUIRE(load.apply(point).killed);
+    CHECK_FALSE(sys::exists(load.data()));
+    const Outcome made = load.apply();
+    REQUIRE(made.error == "");
+    CHECK(value(load.data(), "select count(*) from t") == "500");
+    CHECK(sys::names_in(load.folder()) == std::vector<std::string>{"data", "notes.json"});
+  }
+}
+
+TEST_CASE("what a new cluster would lack is told by the plan") {
+  Json none = {{"dump", dumped().dump("custom")}, {"database", "postgres"}, {"version", 15}};
+  const RecoverAttempt load(none, "20261121-102600-test", "postgres.load");
+  CHECK(load.preview().value["problems"] ==
+        Json({"cannot make a cluster of the dump: postgres: initdb makes a database of that name itself",
+              "a role of the dump is missing: the new cluster: ember"}));
+  CHECK(load.apply().hint == "give it another name");
+  CHECK(attempt({{"version", 99}}).preview().value["verdict"] == "cannot_yet_tell");
+}
