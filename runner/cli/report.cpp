@@ -69,6 +69,13 @@ std::string report_text(const RunFolder& folder, const Plan& plan, const RunReco
       row("of it", sys::show_duration(std::chrono::milliseconds(verdict["waited_ms"].get<std::int64_t>())) +
                        " were spent waiting for people");
     if (!verdict["last_commit"].is_null()) row("last commit", verdict["last_commit"].get<std::string>());
+    const Json at_least = verdict.value("rpo_at_least_ms", Json());
+    if (!at_least.is_null())
+      row("RPO",
+          at_least == verdict["rpo_ms"]
+              ? "by the heartbeat: the database was alive until then"
+              : "at least " + sys::show_duration(std::chrono::milliseconds(at_least.get<std::int64_t>())) +
+                    ": without a heartbeat nobody knows whether anything was written behind the last commit");
     if (verdict["rpo_ms"].is_null() && asks_rpo(plan, verdict))
       row("RPO", verdict["lost_at"].is_null() ? "unknown: lost_at was not given"
                                               : "unknown: no step told the last commit");

@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <map>
+
 #include "runner/cli/print.h"
 #include "runner/engine/engine.h"
 #include "runner/engine/scheduler.h"
@@ -116,15 +119,18 @@ bool may_roll_back(const RunRecord& record) {
 
 }  // namespace
 
+// A backup protects the cluster that it is of: of each the last word counts.
 std::optional<bool> is_protected(const Plan& plan, const RunRecord& record) {
-  std::optional<bool> told;
+  std::map<std::string, bool> told;
   for (const PlannedStep& step : plan.steps) {
     const StepRecord& past = record.step(step.name);
-    if (past.state == StepRecord::State::done && past.outputs && past.outputs->is_object() &&
-        past.outputs->contains("protected") && (*past.outputs)["protected"].is_boolean())
-      told = (*past.outputs)["protected"].get<bool>();
+    if (past.state != StepRecord::State::done || !past.outputs || !past.outputs->is_object()) continue;
+    const Json said = past.outputs->value("protected", Json()),
+               of = past.outputs->value("system_identifier", Json());
+    if (said.is_boolean()) told[of.is_string() ? of.get<std::string>() : ""] = said.get<bool>();
   }
-  return told;
+  if (told.empty()) return std::nullopt;
+  return std::all_of(told.begin(), told.end(), [](const auto& one) { return one.second; });
 }
 
 Json status_json(const RunFolder& folder, const Plan& plan, const RunRecord& record) {
@@ -176,7 +182,11 @@ std::string status_text(const RunFolder& folder, const Plan& plan, const RunReco
 std::string worth_text(const Plan& plan, const Json& verdict) {
   if (!verdict.is_object() || !verdict.contains("rto_ms")) return "";
   std::string text = measured(plan, "RTO", verdict["rto_ms"], &Budget::rto);
-  if (asks_rpo(plan, verdict)) text += ", " + measured(plan, "RPO", verdict["rpo_ms"], &Budget::rpo);
+  // A run of before knows no lower bound.
+  const bool range =
+      !verdict["rpo_ms"].is_null() && verdict.value("rpo_at_least_ms", Json()) != verdict["rpo_ms"];
+  if (asks_rpo(plan, verdict))
+    text += ", " + measured(plan, range ? "RPO at most" : "RPO", verdict["rpo_ms"], &Budget::rpo);
   text += "\n";
   for (const Json& over : verdict["over"]) text += "over budget: " + over.get<std::string>() + "\n";
   for (const Json& name : verdict["unwaived"])

@@ -15,6 +15,16 @@ using std::chrono::milliseconds;
 
 // The output by which a step of any type tells up to when it recovered.
 constexpr const char* commit_output = "last_commit";
+// And the one by which it tells up to when the service was alive: without it there may have been nothing to
+// lose behind the last commit.
+constexpr const char* heartbeat_output = "heartbeat";
+
+std::optional<sys::Time> time_in(const StepRecord& step, const char* output) {
+  if (!step.outputs || !step.outputs->is_object() || !step.outputs->contains(output) ||
+      !(*step.outputs)[output].is_string())
+    return std::nullopt;
+  return sys::parse_time((*step.outputs)[output].get<std::string>());
+}
 
 // The input named lost_at, where the runbook has one and it was given.
 std::optional<sys::Time> lost_at(const Plan& plan) {
@@ -45,7 +55,7 @@ void judge(Json& over, const char* name, const std::optional<milliseconds>& budg
 
 Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& now_wall,
                 std::int64_t now_boot_ms) {
-  std::optional<sys::Time> last_commit;
+  std::optional<sys::Time> last_commit, heartbeat;
   std::int64_t probed_boot = -1, waited_ms = 0;
   std::string probed_wall;
   int probes = 0;
@@ -65,16 +75,16 @@ Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& no
         probed_wall = step.finished_at;
       }
     }
-    if (step.outputs && step.outputs->is_object() && step.outputs->contains(commit_output) &&
-        (*step.outputs)[commit_output].is_string())
-      last_commit = sys::parse_time((*step.outputs)[commit_output].get<std::string>());
+    const auto commit = time_in(step, commit_output), beat = time_in(step, heartbeat_output);
+    if (commit) last_commit = commit;
+    if (commit || beat) heartbeat = beat;
   }
   const auto lost = lost_at(plan);
   // Without a probe nobody has seen the service answer: then the end of the run is all there is.
   const std::string end_wall = probes > 0 ? probed_wall : now_wall;
   const std::int64_t end_boot = probes > 0 ? probed_boot : now_boot_ms;
   // The longer of what the two clocks say: a reboot starts the one anew, the other may be set back.
-  std::optional<milliseconds> rto, rpo;
+  std::optional<milliseconds> rto, rpo, rpo_at_least;
   const auto start = sys::parse_time(record.opened_at), end = sys::parse_time(end_wall);
   if (end_boot >= record.opened_boot_ms) rto = milliseconds(end_boot - record.opened_boot_ms);
   if (start && end && *end >= *start) rto = std::max(rto.value_or(milliseconds(0)), between(*start, *end));
@@ -83,7 +93,10 @@ Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& no
   else if (lost)
     rto.reset();
   if (rto && rto->count() < 0) rto.reset();  // lost after its end: one of the two is wrong
-  if (lost && last_commit) rpo = std::max(milliseconds(0), between(*last_commit, *lost));
+  if (lost && (heartbeat || last_commit)) {
+    rpo = std::max(milliseconds(0), between(heartbeat ? *heartbeat : *last_commit, *lost));
+    rpo_at_least = heartbeat ? *rpo : milliseconds(0);
+  }
   Json over = Json::array();
   judge(over, "RTO", plan.budget.rto, rto);
   judge(over, "RPO", plan.budget.rpo, rpo);
@@ -91,6 +104,7 @@ Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& no
           {"rto_from", lost ? "lost_at" : "start"},
           {"waited_ms", waited_ms},
           {"rpo_ms", or_null(rpo)},
+          {"rpo_at_least_ms", or_null(rpo_at_least)},
           {"last_commit", last_commit ? Json(sys::show_time(*last_commit)) : Json(nullptr)},
           {"lost_at", lost ? Json(sys::show_time(*lost)) : Json(nullptr)},
           {"probes", probes},

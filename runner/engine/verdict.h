@@ -9,8 +9,8 @@
 
 namespace relight {
 
-// {"rto_ms", "rto_from": "lost_at" | "start", "waited_ms", "rpo_ms", "last_commit", "lost_at", "over":
-// [text...],
+// {"rto_ms", "rto_from": "lost_at" | "start", "waited_ms", "rpo_ms" (at most), "rpo_at_least_ms",
+// "last_commit", "lost_at", "over": [text...],
 //  "unwaived": [step...], "waived": [{step, why}...], "probes": N}; what is unknown is null.
 // `now_wall`, `now_boot_ms`: the end of the run.
 Json verdict_of(const Plan& plan, const RunRecord& record, const std::string& now_wall,

@@ -128,8 +128,10 @@ class Advance : public Step {
       const Replayed replayed = replay_to_pause(record.wish, record.decision, programs, data, call);
       prepare_copy(data, data, record, read_control(programs, data).demands);
       failpoint("postgres.advance:prepared");
-      Json outputs = outputs_of(record.wish, record.decision, programs, replayed, data, "", 0);
-      for (const char* of_a_recovery : {"bytes", "segments", "protected"}) outputs.erase(of_a_recovery);
+      Json outputs =
+          outputs_of(record.wish, record.decision, programs, replayed, told_heartbeat(call), data, "", 0);
+      for (const char* of_a_recovery : {"bytes", "segments", "system_identifier", "protected"})
+        outputs.erase(of_a_recovery);
       call.note("outputs", outputs);
     }
     bring_up(data, record, programs, call);
@@ -225,7 +227,9 @@ const StepType postgres_advance = {
                 {.name = "last_commit",
                  .doc = "when the last transaction in it was committed; null: unknown"},
                 {.name = "recovered_to", .doc = "the moment that was asked for"},
-                {.name = "rpo_seconds", .doc = "from the last commit to lost_at; null: unknown"}},
+                {.name = "rpo_seconds", .doc = "at most so much was lost, up to lost_at; null: unknown"},
+                {.name = "rpo_at_least_seconds", .doc = "and at least so much; null: unknown"},
+                {.name = "heartbeat", .doc = "the newest value of the heartbeat; null: unknown"}},
     .in_doubt = InDoubt::again,
     .undo = Undo::part,
     .stays = "the copy at its later moment, or, in mid-way, stopped",

@@ -96,6 +96,7 @@ class BaseBackupStep : public Step {
     failpoint("postgres.base_backup:placed");
     Json outputs = call.notes().at("taken");
     outputs["path"] = base.path();
+    outputs["protected"] = true;
     return outputs;
   }
 
@@ -248,6 +249,7 @@ const StepType postgres_base_backup = {
             {.name = "server_version", .doc = "of the server"},
             {.name = "system_identifier", .doc = "of the cluster"},
             {.name = "bytes", .doc = "its size on disk"},
+            {.name = "protected", .doc = "true: the cluster has a base backup of its timeline"},
         },
     .in_doubt = InDoubt::again,
     .undo = Undo::part,

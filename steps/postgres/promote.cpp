@@ -12,6 +12,7 @@
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/content.h"
 #include "steps/postgres/lib/copy.h"
+#include "steps/postgres/lib/outputs.h"
 #include "steps/postgres/lib/recovery.h"
 #include "steps/postgres/lib/server.h"
 
@@ -34,19 +35,22 @@ Wish wish_of(const Params& params, Call& call) {
       params.has("config_into") ? call.place(params.text("config_into")) : debian_config_of(wish.data);
   if (params.has("port")) wish.port = params.integer("port");
   wish.replace = params.flag("replace");
+  if (params.has("archive_into")) wish.archive_into = sys::absolute(call.place(params.text("archive_into")));
   // Noted before anything is changed: the copy's own record goes with its recovery.
   if (!call.notes().contains("copy")) {
     const CopyRecord record = read_copy(copy);
     Json told = {{"wal", record.wish.wal},
                  {"to", record.wish.moment.text},
                  {"database", record.wish.database},
-                 {"role", record.wish.role}};
+                 {"role", record.wish.role},
+                 {"heartbeat", record.wish.heartbeat}};
     if (record.wish.lost_at) told["lost_at"] = sys::show_time(*record.wish.lost_at);
     if (!call.previewing()) call.note("copy", told);
     wish.wal = record.wish.wal;
     wish.moment = record.wish.moment;
     wish.database = record.wish.database;
     wish.role = record.wish.role;
+    wish.heartbeat = record.wish.heartbeat;
     wish.lost_at = record.wish.lost_at;
     return wish;
   }
@@ -55,6 +59,7 @@ Wish wish_of(const Params& params, Call& call) {
   wish.moment = parse_moment(told["to"]);
   wish.database = told["database"];
   wish.role = told["role"];
+  wish.heartbeat = told["heartbeat"];
   if (told.contains("lost_at")) wish.lost_at = sys::parse_time(told["lost_at"].get<std::string>());
   return wish;
 }
@@ -145,7 +150,7 @@ void foresee_target(const Wish& wish, const std::string& copy, Preview& preview)
 
 Preview Promote::preview(const Params& params, Call& call) const {
   Preview preview;
-  for (const char* field : {"copy", "into", "config", "config_into"})
+  for (const char* field : {"copy", "into", "config", "config_into", "archive_into"})
     if (params.has(field) && !params.known(field)) {
       preview.verdict = Preview::Verdict::cannot_yet_tell;
       preview.proved_after = *outputs_used(params.all()[field]).begin();
@@ -179,6 +184,8 @@ Preview Promote::preview(const Params& params, Call& call) const {
       if (programs && geteuid() != 0)
         check_config(*programs, from, wish.data_named, preview.problems, preview.hints);
     }
+    if (!wish.archive_into.empty())
+      if (const auto wrong = wrong_with_archive_into(wish.archive_into)) preview.problems.push_back(*wrong);
     preview.cannot_undo = "the pause: once promoted the copy can be advanced no more";
   } catch (const Error& error) {
     preview.problems.push_back({error.failed, error.on, error.why, error.hint});
@@ -228,6 +235,10 @@ const StepType postgres_promote = {
                field("config_into", FieldType::path, false, "",
                      "where it goes; not given: /etc/postgresql/V/NAME, by the data directory's name",
                      "\"/etc/postgresql/15/main\""),
+               field("archive_into", FieldType::path, false, "",
+                     "a folder, empty or not there yet, into which the cluster archives its WAL from its new "
+                     "timeline on; not given: as its configuration says",
+                     "\"/backup/new/wal\""),
                field("port", FieldType::integer, false, "", "for `url`; not given: as the configuration says",
                      "5433")},
     .outputs = {{.name = "url", .doc = "of the database, by the server's own socket"},
@@ -237,9 +248,12 @@ const StepType postgres_promote = {
                 {.name = "last_commit",
                  .doc = "when the last transaction in it was committed; null: unknown"},
                 {.name = "recovered_to", .doc = "the moment that was asked for"},
-                {.name = "rpo_seconds", .doc = "from the last commit to lost_at; null: unknown"},
+                {.name = "rpo_seconds", .doc = "at most so much was lost, up to lost_at; null: unknown"},
+                {.name = "rpo_at_least_seconds", .doc = "and at least so much; null: unknown"},
+                {.name = "heartbeat", .doc = "the newest value of the heartbeat; null: unknown"},
                 {.name = "bytes", .doc = "what the data directory holds"},
                 {.name = "segments", .doc = "archived WAL segments that were handed to the server"},
+                {.name = "system_identifier", .doc = "of the cluster"},
                 {.name = "protected", .doc = "false: no base backup of the new timeline exists yet"}},
     .in_doubt = InDoubt::again,
     .undo = Undo::part,

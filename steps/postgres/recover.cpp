@@ -10,7 +10,9 @@
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/content.h"
 #include "steps/postgres/lib/copy.h"
+#include "steps/postgres/lib/outputs.h"
 #include "steps/postgres/lib/recovery.h"
+#include "steps/postgres/lib/replay.h"
 #include "steps/postgres/lib/survey.h"
 
 namespace relight {
@@ -72,10 +74,25 @@ class Recover : public Step {
   }
 };
 
+// What of its end can be told wrong before its beginning.
+void foresee_end(const Wish& wish, Preview& preview) {
+  try {
+    if (!wish.heartbeat.empty()) heartbeat_query(wish.heartbeat);
+  } catch (const Error& error) {
+    preview.problems.push_back({error.failed, error.on, error.why, error.hint});
+  }
+  if (wish.archive_into.empty()) return;
+  if (wish.pause)
+    preview.problems.push_back({"a paused copy archives nothing", wish.archive_into, "its server is quiet",
+                                "leave archive_into out, or give it to postgres.promote"});
+  else if (const auto wrong = wrong_with_archive_into(wish.archive_into))
+    preview.problems.push_back(*wrong);
+}
+
 Preview Recover::preview(const Params& params, Call& call) const {
   Preview preview;
-  for (const char* field :
-       {"base", "wal", "to", "data", "config", "config_into", "lost_at", "tablespaces", "database"}) {
+  for (const char* field : {"base", "wal", "to", "data", "config", "config_into", "lost_at", "tablespaces",
+                            "database", "archive_into", "heartbeat"}) {
     if (params.known(field)) continue;
     preview.verdict = Preview::Verdict::cannot_yet_tell;
     preview.summary = "recover a cluster; " + std::string(field) + " is " + shown(params.all()[field]);
@@ -96,6 +113,7 @@ Preview Recover::preview(const Params& params, Call& call) const {
   if (wish.pause) foresee_copy(wish, found);
   preview.problems = found.problems;
   preview.hints = found.hints;
+  foresee_end(wish, preview);
   preview.space = found.space;
   if (!wish.pause && (found.there.kind == ClusterThere::Kind::cluster ||
                       found.there.kind == ClusterThere::Kind::empty_cluster))
@@ -124,7 +142,8 @@ Preview Recover::preview(const Params& params, Call& call) const {
 
 Json peek_params(const Json& params, const std::string& folder, const std::string& moment) {
   Json copy = params;
-  for (const char* of_production : {"config", "config_into", "tablespaces", "port", "replace", "lost_at"})
+  for (const char* of_production :
+       {"config", "config_into", "tablespaces", "port", "replace", "lost_at", "archive_into", "heartbeat"})
     copy.erase(of_production);
   copy["data"] = folder;
   copy["action"] = "pause";
@@ -191,9 +210,19 @@ const StepType postgres_recover = {
          field("config_into", FieldType::path, false, "",
                "where it goes; not given: /etc/postgresql/V/NAME, by the data directory's name",
                "\"/etc/postgresql/15/main\""),
+         field("archive_into", FieldType::path, false, "",
+               "a folder, empty or not there yet, into which the recovered cluster archives its WAL from its "
+               "new "
+               "timeline on, by its postgresql.auto.conf; not given: as its configuration says",
+               "\"/backup/new/wal\""),
          field("tablespaces", FieldType::texts, false, "",
                "old location (or OID) of a tablespace -> its new folder; not given: beside the old",
                "{ [\"/srv/fast\"] = \"/srv/fast-new\" }"),
+         field(
+             "heartbeat", FieldType::text, false, "",
+             "a column that is written at short intervals, SCHEMA.TABLE.COLUMN: without it an idle database "
+             "cannot be told from a lost one, and what was lost is a range",
+             "\"public.heartbeat.at\""),
          field("database", FieldType::text, false, "\"postgres\"",
                "the database that must open, and that `url` names", "\"aihummer\""),
          field("role", FieldType::text, false, "\"postgres\"", "a superuser of the cluster", "\"postgres\""),
@@ -219,7 +248,10 @@ const StepType postgres_recover = {
                 {.name = "last_commit",
                  .doc = "when the last transaction in it was committed; null: unknown"},
                 {.name = "recovered_to", .doc = "the moment that was asked for"},
-                {.name = "rpo_seconds", .doc = "from the last commit to lost_at; null: unknown"},
+                {.name = "rpo_seconds", .doc = "at most so much was lost, up to lost_at; null: unknown"},
+                {.name = "rpo_at_least_seconds",
+                 .doc = "and at least so much: as much with a heartbeat; null: unknown"},
+                {.name = "heartbeat", .doc = "the newest value of the heartbeat; null: unknown"},
                 {.name = "bytes", .doc = "what the base backup holds"},
                 {.name = "segments", .doc = "archived WAL segments that were handed to the server"},
                 {.name = "protected",

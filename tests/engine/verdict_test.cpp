@@ -52,6 +52,7 @@ TEST_CASE("RTO runs from the start to the last probe, RPO is unknown without the
   CHECK(c.verdict()["rto_ms"] == 240000);
   CHECK(c.verdict()["rto_from"] == "start");
   CHECK(c.verdict()["rpo_ms"].is_null());
+  CHECK(c.verdict()["rpo_at_least_ms"].is_null());
   CHECK(exit_of_done(c.verdict()) == 0);
   c.plan.budget.rpo = std::chrono::minutes(5);
   CHECK(c.verdict()["over"][0] == "RPO is unknown, its budget is 5m 00s");
@@ -65,8 +66,18 @@ TEST_CASE("with the moment of loss both run from it") {
   c.plan.budget.rpo = std::chrono::minutes(1);
   CHECK(c.verdict()["rto_ms"] == 300000);
   CHECK(c.verdict()["rpo_ms"] == 30000);
+  CHECK(c.verdict()["rpo_at_least_ms"] == 0);
   CHECK(c.verdict()["over"].size() == 1);
   CHECK(unknown_budgets(c.plan).empty());
+}
+
+TEST_CASE("with a heartbeat what was lost is known, and it is reckoned from there") {
+  Case c(R"({"lost_at": "2026-11-21T09:59:00Z"})");
+  Json outputs = *c.record.steps["database"].outputs;
+  outputs["heartbeat"] = "2026-11-21T09:58:20Z";
+  c.record.steps["database"].outputs = std::make_shared<const Json>(outputs);
+  CHECK(c.verdict()["rpo_ms"] == 40000);
+  CHECK(c.verdict()["rpo_at_least_ms"] == 40000);
 }
 
 TEST_CASE("a host that was rebooted meanwhile is measured by the clock") {

@@ -83,6 +83,7 @@ void prepare_copy(const std::string& folder, const std::string& data, const Copy
   const Wish& wish = record.wish;
   Json json = {{"base", wish.base},         {"wal", wish.wal},   {"to", wish.moment.text},
                {"database", wish.database}, {"role", wish.role}, {"decision", to_json(record.decision)}};
+  if (!wish.heartbeat.empty()) json["heartbeat"] = wish.heartbeat;
   if (wish.timeline) json["timeline"] = *wish.timeline;
   if (wish.lost_at) json["lost_at"] = sys::show_time(*wish.lost_at);
   for (const char* name : {"/ready", "/wal-of-base"}) sys::remove_tree(work_of(folder) + name);
@@ -104,6 +105,7 @@ CopyRecord read_copy(const std::string& data) {
   record.wish.moment = parse_moment(json.at("to"));
   record.wish.database = json.at("database");
   record.wish.role = json.at("role");
+  record.wish.heartbeat = json.value("heartbeat", "");
   if (json.contains("timeline")) record.wish.timeline = json["timeline"].get<Timeline>();
   if (json.contains("lost_at")) record.wish.lost_at = sys::parse_time(json["lost_at"].get<std::string>());
   record.wish.data = record.wish.data_named = data;

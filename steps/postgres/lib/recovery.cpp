@@ -12,6 +12,7 @@
 #include "steps/postgres/lib/outputs.h"
 #include "steps/postgres/lib/replay.h"
 #include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/settings.h"
 #include "steps/postgres/lib/tree.h"
 
 namespace relight::postgres {
@@ -151,6 +152,19 @@ void Recovery::replay() {
   failpoint("postgres.recover:stopped");
 }
 
+// By the cluster's own postgresql.auto.conf, which comes and goes with its data directory.
+void Recovery::turn_archive() {
+  if (wish_.archive_into.empty()) return;
+  if (const auto wrong = wrong_with_archive_into(wish_.archive_into))
+    throw Error(ErrorKind::refused, wrong->what, wrong->on, wrong->why, wrong->hint);
+  make_parents(call_, wish_.archive_into);
+  if (!sys::exists(wish_.archive_into)) call_.note("archive_made", true);
+  sys::make_folders(wish_.archive_into, 0700);
+  failpoint("postgres.recover:archive_made");
+  const std::string file = beside_ + "/postgresql.auto.conf";
+  sys::write_file(file, with_archive(sys::read_file_if_there(file).value_or(""), wish_.archive_into), 0600);
+}
+
 void Recovery::make_ready() {
   const Json& notes = call_.notes();
   const Replayed replayed{.lsn = *parse_lsn(notes["stopped"]["lsn"].get<std::string>()),
@@ -159,6 +173,7 @@ void Recovery::make_ready() {
     prepare_copy(beside_, wish_.data, {wish_, decision_}, read_control(programs(), beside_).demands);
   else
     tidy_tree(beside_, replayed.timeline, decision_.tablespaces);
+  turn_archive();
   failpoint("postgres.recover:tidied");
   if (config_ && config_->state() == Switch::State::nothing) {
     make_parents(call_, wish_.config_into);
@@ -170,8 +185,8 @@ void Recovery::make_ready() {
     failpoint("postgres.recover:config_copied");
   }
   call_.note("outputs",
-             outputs_of(wish_, decision_, programs(), replayed, beside_, config_ ? config_->beside() : "",
-                        notes["unpacked"]["bytes"].get<std::uint64_t>()));
+             outputs_of(wish_, decision_, programs(), replayed, told_heartbeat(call_), beside_,
+                        config_ ? config_->beside() : "", notes["unpacked"]["bytes"].get<std::uint64_t>()));
   // Marked last of all: from here on an attempt only exchanges.
   if (config_) config_->mark();
   data_.mark();
@@ -225,6 +240,9 @@ void Recovery::undo() {
       if (rmdir(folder.c_str()) == 0)
         sys::sync_folder(sys::parent_of(folder));  // one that holds something stays
   }
+  // What the cluster has archived meanwhile is not the step's: it stays.
+  if (noted("archive_made") && rmdir(wish_.archive_into.c_str()) == 0)
+    sys::sync_folder(sys::parent_of(wish_.archive_into));
   remove_made_parents(call_);
 }
 

@@ -47,6 +47,7 @@ class Recovery {
   void clear();
   void replay();
   void make_ready();
+  void turn_archive();
   void refuse_while_running();
   Programs programs() const;
 

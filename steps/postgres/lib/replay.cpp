@@ -8,6 +8,7 @@
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
+#include "runner/sys/text.h"
 #include "steps/postgres/lib/copy.h"
 #include "steps/postgres/lib/feeder.h"
 #include "steps/postgres/lib/server.h"
@@ -71,6 +72,22 @@ Lsn compare_history(const Target& target, Timeline timeline, const std::string& 
   return left.end;
 }
 
+std::string told_heartbeat(const Call& call) {
+  const Json& notes = call.notes();
+  return notes.contains("heartbeat") && notes["heartbeat"].is_string() ? notes["heartbeat"].get<std::string>()
+                                                                       : "";
+}
+
+std::string heartbeat_query(const std::string& heartbeat) {
+  const std::vector<std::string> parts = sys::split(heartbeat, '.');
+  if (parts.size() != 3 || std::count(parts.begin(), parts.end(), "") > 0)
+    throw Error(ErrorKind::refused, "this is no heartbeat", heartbeat, "it is not SCHEMA.TABLE.COLUMN",
+                "write heartbeat = \"public.heartbeat.at\"");
+  return "select to_char(max(" + sys::quote_identifier(parts[2]) +
+         ") at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') from " +
+         sys::quote_identifier(parts[0]) + "." + sys::quote_identifier(parts[1]);
+}
+
 Json compare_paused(sys::Sql& sql, Timeline read, const Target& target) {
   const sys::Rows told = sql.query(
       "select pg_last_wal_replay_lsn(),"
@@ -113,6 +130,19 @@ void at_the_stop(const Wish& wish, const Decision& decision, const Programs& pro
   act(server, recovers && found == QuietServer::Found::paused);
 }
 
+// A misspelt name does not undo the work of hours: what was lost is then a range, and the log says why.
+void note_heartbeat(QuietServer& server, const Wish& wish, Call& call) {
+  if (wish.heartbeat.empty() || !told_heartbeat(call).empty()) return;
+  try {
+    const sys::Rows rows = server.connect(wish.database, wish.role).query(heartbeat_query(wish.heartbeat));
+    if (const auto time = sys::parse_time(rows.rows.at(0).at(0).value_or("")))
+      return call.note("heartbeat", sys::show_time(*time));
+    call.log("the heartbeat " + wish.heartbeat + " holds no time");
+  } catch (const sys::SqlError& error) {
+    call.log("the heartbeat cannot be read: " + std::string(error.what()));
+  }
+}
+
 void note_reached(QuietServer& server, const Wish& wish, const Target& target, Call& call) {
   sys::Sql sql = server.connect("template1", wish.role);
   call.note("reached", compare_paused(sql, server.timeline_read(), target));
@@ -128,10 +158,12 @@ Replayed replay(const Wish& wish, const Decision& decision, const Programs& prog
     // pause; of it the history tells, below.
     if (paused) {
       note_reached(server, wish, decision.target, call);
+      note_heartbeat(server, wish, call);
       server.promote(wish.role);
       failpoint("postgres.recover:promoted");
     }
     open_database(server, wish, call);
+    note_heartbeat(server, wish, call);
     server.stop();
   });
   const Control ended = read_control(programs, folder);
@@ -154,6 +186,7 @@ Replayed replay_to_pause(const Wish& wish, const Decision& decision, const Progr
                   "ask for a later moment");
     note_reached(server, wish, decision.target, call);
     open_database(server, wish, call);
+    note_heartbeat(server, wish, call);
     // A clean stop takes a second, and makes the next start short. It is not made where it would take the
     // goal of that start away.
     if (decision.target.segments.size() > few_segments &&

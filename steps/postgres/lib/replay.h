@@ -28,6 +28,12 @@ struct Replayed {
   Timeline timeline = 0;  // that the cluster is on now
 };
 
+// The newest value of the heartbeat that was noted, in ISO 8601; empty: unknown.
+std::string told_heartbeat(const Call& call);
+
+// SCHEMA.TABLE.COLUMN as the query for its newest value; another text: a refused Error.
+std::string heartbeat_query(const std::string& heartbeat);
+
 // On a tree that make_tree has made, or that an earlier attempt has left anywhere in here. Notes "reached"
 // before the server is promoted. The cluster is cleanly shut down on return.
 Replayed replay(const Wish& wish, const Decision& decision, const Programs& programs,

@@ -92,6 +92,38 @@ std::string config_text(const Settings& settings) {
   return text;
 }
 
+namespace {
+
+// The setting that a line of a configuration file sets, in small letters; empty: none.
+std::string name_in(const std::string& line) {
+  std::string name = sys::trim(line);
+  name = name.substr(0, name.find_first_of(" \t="));
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name;
+}
+
+// For /bin/sh, within a command in which the server knows %p and %f.
+std::string shell_quoted(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? "'\\''" : c == '%' ? "%%" : std::string(1, c);
+  return quoted + "'";
+}
+
+}  // namespace
+
+std::string with_archive(const std::string& auto_conf, const std::string& folder) {
+  std::string text;
+  for (const std::string& line : sys::split(auto_conf, '\n'))
+    if (!line.empty() && name_in(line).rfind("archive_", 0) != 0) text += line + "\n";
+  // Under its name only when it is whole, and never over another: asked again after a crash, the same is
+  // done.
+  const std::string whole = shell_quoted(folder) + "/%f", part = shell_quoted(folder) + "/.%f.part";
+  const std::string command = "cmp -s %p " + whole + " || { test ! -e " + whole + " && cp %p " + part +
+                              " && sync " + part + " && mv " + part + " " + whole + " && sync " +
+                              shell_quoted(folder) + "; }";
+  return text + config_text({{"archive_mode", "on"}, {"archive_command", command}});
+}
+
 std::string without_recovery_settings(const std::string& auto_conf) {
   static constexpr std::array<std::string_view, 7> names = {
       "restore_command",   "recovery_end_command", "archive_cleanup_command", "primary_conninfo",
@@ -100,9 +132,7 @@ std::string without_recovery_settings(const std::string& auto_conf) {
   const std::vector<std::string> lines = sys::split(auto_conf, '\n');
   for (std::size_t i = 0; i < lines.size(); ++i) {
     if (i + 1 == lines.size() && lines[i].empty()) break;  // what follows the last newline
-    std::string name = sys::trim(lines[i]);
-    name = name.substr(0, name.find_first_of(" \t="));
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    const std::string name = name_in(lines[i]);
     const bool steers =
         name.rfind("recovery_target", 0) == 0 || std::find(names.begin(), names.end(), name) != names.end();
     text += (steers ? "# put out of force by relight: " : "") + lines[i] + "\n";

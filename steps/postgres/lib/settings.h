@@ -38,6 +38,10 @@ std::string config_text(const Settings& settings);
 // next recovery would obey them.
 std::string without_recovery_settings(const std::string& auto_conf);
 
+// postgresql.auto.conf with archiving on, each segment copied into `folder` and never over another; what it
+// said of archiving is taken out.
+std::string with_archive(const std::string& auto_conf, const std::string& folder);
+
 std::string quiet_hba();                             // only this host's own user, by the private socket
 std::string single_quoted(const std::string& text);  // for a configuration file
 

@@ -310,6 +310,8 @@ Wish read_wish(const Params& params, Call& call) {
   if (params.has("version")) wish.version = static_cast<int>(params.integer("version"));
   if (params.has("timeline")) wish.timeline = static_cast<Timeline>(params.integer("timeline"));
   wish.replace = params.flag("replace");
+  wish.heartbeat = params.text_or("heartbeat", "");
+  if (params.has("archive_into")) wish.archive_into = sys::absolute(call.place(params.text("archive_into")));
   wish.pause = params.text_or("action", "") == "pause";
   return wish;
 }

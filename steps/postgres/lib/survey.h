@@ -35,7 +35,9 @@ struct Wish {
   std::optional<int> version;
   std::optional<Timeline> timeline;
   bool replace = false;
-  bool pause = false;  // `data` is a copy, to be held there
+  std::string heartbeat;     // SCHEMA.TABLE.COLUMN; empty: there is none
+  std::string archive_into;  // empty: as the configuration says
+  bool pause = false;        // `data` is a copy, to be held there
 };
 Wish read_wish(const Params& params, Call& call);
 
