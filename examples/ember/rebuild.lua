@@ -9,6 +9,8 @@ local input = inputs {
                  type = "choice", choices = { "wal", "dump" }, default = "wal" },
   recover_to = { doc = "moment to recover to, by WAL", type = "moment", default = "latest" },
   lost_at    = { doc = "when the host was lost, if known", type = "time", optional = true },
+  anew       = { doc = "folder for the WAL and a base backup of the new timeline; else nothing is protected",
+                 type = "path", optional = true },
   home       = { doc = "folder that Ember lives in", type = "path", default = "/srv/ember" },
   port       = { doc = "port that it answers on, as EMBER_LISTEN has it", type = "int", default = 8600 },
   cluster    = { doc = "name of its PostgreSQL 15 cluster", default = "ember" },
@@ -31,7 +33,7 @@ recovery.keys {
 }
 
 local db = recovery.database {
-  by = input.by, set = input.backup, to = input.recover_to, lost_at = input.lost_at,
+  by = input.by, set = input.backup, to = input.recover_to, lost_at = input.lost_at, anew = input.anew,
   version = "15", cluster = input.cluster, port = input.pg_port, name = "ember", role = "ember", timeout = "5m",
 }
 recovery.blobs { set = input.backup, into = home / "blobs", owner = "ember" }
@@ -45,3 +47,6 @@ recovery.probes {
   service = app, url = "http://127.0.0.1:" .. input.port, hold = "3s",
   health = { status = "ok", version = input.version },
 }
+if input.anew and input.by == "wal" then
+  recovery.protect { database = db, anew = input.anew }
+end

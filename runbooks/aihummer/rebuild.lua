@@ -13,6 +13,8 @@ local input = inputs {
                  type = "choice", choices = { "wal", "dump" }, default = "wal" },
   recover_to = { doc = "moment to recover to, by WAL", type = "moment", default = "latest" },
   lost_at    = { doc = "when the host was lost, if known", type = "time", optional = true },
+  anew       = { doc = "folder for the WAL and a base backup of the new timeline; else nothing is protected",
+                 type = "path", optional = true },
 }
 -- A dump bears the time that it was made at without its zone: what was lost since cannot be measured.
 runbook "aihummer-rebuild" { budget = { rto = "30m", rpo = input.by == "wal" and "5m" or nil } }
@@ -35,7 +37,7 @@ recovery.keys {
 }
 
 local db = recovery.database {
-  by = input.by, set = input.backup, to = input.recover_to, lost_at = input.lost_at,
+  by = input.by, set = input.backup, to = input.recover_to, lost_at = input.lost_at, anew = input.anew,
   version = "15", cluster = "main", port = "5432", name = "aihummer", role = "aihummer", timeout = "25m",
 }
 if input.blobs then
@@ -47,3 +49,6 @@ local app = service.start "aihummer" { unit = "aihummer", version = pinned.versi
 
 recovery.probes { service = app, url = "http://127.0.0.1:8080", health = { status = "ok" } }
 probe.command "smoke" { command = { "/opt/aihummer/current/deploy/host/smoke.sh" } }
+if input.anew and input.by == "wal" then
+  recovery.protect { database = db, anew = input.anew }
+end

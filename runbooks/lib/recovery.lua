@@ -40,13 +40,24 @@ function recovery.database(d)
   local unit = "postgresql@" .. d.version .. "-" .. d.cluster
   if d.by == "dump" then return recovery.dump(d, data, unit) end
   service.stop "postgresql-stop" { unit = unit }
+  if d.anew then
+    host.directory "anew" { path = d.anew, owner = "postgres", mode = "0700" }
+  end
   local db = postgres.recover "database" {
     base = d.set / "base", wal = { d.set / "wal" }, to = d.to, lost_at = d.lost_at,
     data = data, config = d.set / "etc-postgresql", database = d.name,
+    archive_into = d.anew and d.anew / "wal",
     as = "postgres", timeout = d.timeout,
   }
   service.start "postgresql" { unit = unit }
   return db
+end
+
+-- Last of all, in the folder that the new timeline is archived into: until then nothing is protected.
+function recovery.protect(p)
+  postgres.base_backup "protect" {
+    server = p.database.url, into = p.anew / "base", config_into = p.anew / "etc-postgresql", as = "postgres",
+  }
 end
 
 -- A dump goes into a running server, and names roles that must be there. The server is a new one: the settings of the

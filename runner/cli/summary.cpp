@@ -127,7 +127,9 @@ std::optional<bool> is_protected(const Plan& plan, const RunRecord& record) {
     if (past.state != StepRecord::State::done || !past.outputs || !past.outputs->is_object()) continue;
     const Json said = past.outputs->value("protected", Json()),
                of = past.outputs->value("system_identifier", Json());
-    if (said.is_boolean()) told[of.is_string() ? of.get<std::string>() : ""] = said.get<bool>();
+    if (!said.is_boolean()) continue;
+    if (said.get<bool>()) told.erase("");  // one that was not named
+    told[of.is_string() ? of.get<std::string>() : ""] = said.get<bool>();
   }
   if (told.empty()) return std::nullopt;
   return std::all_of(told.begin(), told.end(), [](const auto& one) { return one.second; });

@@ -211,7 +211,8 @@ const StepType postgres_advance = {
         "forward "
         "only: an earlier moment is refused in the plan, and undo does not bring one back.",
     .example =
-        "postgres.advance \"later\" { copy = copy.data, to = \"2026-11-21T10:30:00Z\", as = \"postgres\" }",
+        "postgres.advance \"later\" { copy = \"/srv/copy\", to = \"2026-11-21T10:30:00Z\", as = \"postgres\" "
+        "}",
     .fields = {field("copy", FieldType::path, true, "the folder of the copy", "copy.data"),
                field("to", FieldType::moment, true, "where to stop, later than where it stands",
                      "\"2026-11-21T10:30:00Z\""),

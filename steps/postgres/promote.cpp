@@ -219,7 +219,7 @@ const StepType postgres_promote = {
         "exchange the other way. Nothing is protected until a base backup of the new timeline is made.",
     .example =
         "postgres.promote \"database\" {\n"
-        "  copy = copy.data, into = \"/var/lib/postgresql/15/main\", replace = true, as = \"postgres\",\n"
+        "  copy = \"/srv/copy\", into = \"/var/lib/postgresql/15/main\", replace = true, as = \"postgres\",\n"
         "}",
     .fields = {field("copy", FieldType::path, true, "", "the folder of the copy", "copy.data"),
                field("into", FieldType::path, false, "",

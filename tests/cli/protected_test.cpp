@@ -36,4 +36,5 @@ TEST_CASE("a recovered cluster is protected by a later base backup of it, and by
   CHECK(protected_by({told(true, "7"), told(false, "7")}) == false);
   CHECK(protected_by({told(false, "7"), told(true, "8")}) == false);
   CHECK(protected_by({Json{{"protected", false}}}) == false);
+  CHECK(protected_by({Json{{"protected", false}}, told(true, "7")}) == true);
 }

@@ -87,3 +87,17 @@ TEST_CASE("without media an AiHummer has no blobs to restore") {
   CHECK(plan.find("blobs") == nullptr);
   CHECK(plan.find("vault") != nullptr);
 }
+
+TEST_CASE("a rebuild by WAL ends with a base backup of the new timeline") {
+  for (const std::string& runbook : {aihummer, ember}) {
+    const Plan plan = plan_of(runbook, {{"anew", "/new"}});
+    CHECK(plan.steps.back().type == "postgres.base_backup");
+    CHECK((*plan.find("protect")->params)["into"] == "/new/base");
+    CHECK((*plan.find("protect")->params)["server"] == Json{{"$output", {"database", "url"}}});
+    CHECK((*plan.find("database")->params)["archive_into"] == "/new/wal");
+    CHECK(waits_for(plan, "database", "anew"));
+    CHECK(waits_for(plan, "protect", "ready"));
+    CHECK(plan_of(runbook, {}).find("protect") == nullptr);
+    CHECK(plan_of(runbook, {{"anew", "/new"}, {"by", "dump"}}).find("protect") == nullptr);
+  }
+}
