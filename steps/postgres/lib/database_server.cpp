@@ -196,6 +196,22 @@ std::optional<sys::Sql> DatabaseServer::foresee(const Call& call, Preview& previ
   }
 }
 
+std::string DatabaseServer::primary_conninfo(const std::string& name) const {
+  std::map<std::string, std::string> words = words_;
+  words["application_name"] = name;
+  if (!password_.empty()) words["password"] = password_;
+  std::string text;
+  for (const auto& [word, value] : words) {
+    text += (text.empty() ? "" : " ") + word + "='";
+    for (const char c : value) {
+      if (c == '\'' || c == '\\') text += '\\';
+      text += c;
+    }
+    text += "'";
+  }
+  return text;
+}
+
 std::map<std::string, std::string> DatabaseServer::environment() const {
   std::map<std::string, std::string> variables = variables_;
   variables["PGAPPNAME"] = session_;

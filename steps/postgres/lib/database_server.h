@@ -32,6 +32,9 @@ class DatabaseServer {
   // For a preview: nothing, and a hint with `until` behind it, where the server does not answer yet.
   std::optional<sys::Sql> foresee(const Call& call, Preview& preview, const std::string& until = "") const;
 
+  // As primary_conninfo has it, the password among it. `name`: the application_name of the standby.
+  std::string primary_conninfo(const std::string& name) const;
+
   // For PostgreSQL's programs: nothing of it is seen in a list of processes.
   std::map<std::string, std::string> environment() const;
 

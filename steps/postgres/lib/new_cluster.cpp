@@ -14,6 +14,7 @@
 #include "steps/postgres/lib/dump_program.h"
 #include "steps/postgres/lib/rename_definition.h"
 #include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/taken_settings.h"
 
 namespace relight::postgres {
 namespace {
@@ -42,29 +43,6 @@ void configure(const NewCluster& cluster, int major, int jobs, const std::string
   settings.emplace_back("unix_socket_directories", std::string(work_folder) + "," + sockets);
   sys::write_file(work + "/postgresql.conf",
                   config_text(settings) + config_text(loading_settings(pages * page, jobs)), 0600);
-}
-
-bool is_setting(const std::string& name) {
-  for (const char* end : {".conf", ".crt", ".key", ".pem", ".crl"})
-    if (name.ends_with(end)) return true;
-  return false;
-}
-
-// The settings of the cluster that was there; where they lay outside of it, initdb's own would be in the way.
-void take_settings_over(const NewCluster& cluster) {
-  for (const char* name : {"postgresql.conf", "pg_hba.conf", "pg_ident.conf"})
-    if (sys::exists(cluster.was + "/PG_VERSION") && !sys::exists(cluster.was + "/" + name))
-      sys::remove_file(cluster.folder + "/" + name);
-  if (!sys::is_folder(cluster.was)) return;
-  for (const std::string& name : sys::names_in(cluster.was)) {
-    const std::string from = cluster.was + "/" + name, to = cluster.folder + "/" + name;
-    if (name == "postgresql.auto.conf") {
-      sys::write_file(to, without_recovery_settings(sys::read_file(from)), 0600);
-    } else if (name == "conf.d" || (is_setting(name) && !sys::is_folder(from))) {
-      sys::remove_tree(to);
-      sys::copy_tree(from, to);
-    }
-  }
 }
 
 }  // namespace
@@ -143,7 +121,7 @@ Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad 
   if (const std::string state = read_control(programs, cluster.folder).state; state != "shut down")
     throw Error(ErrorKind::permanent, "the new cluster was not shut down cleanly", cluster.folder,
                 "pg_control says \"" + state + "\"", "resume the run: it is made anew");
-  take_settings_over(cluster);
+  take_settings_over(cluster.was, cluster.folder);
   sys::remove_tree(cluster.folder + "/" + work_folder);
   failpoint("postgres.load:unsynced");
   call.progress("sync", 0, 0);
