@@ -130,12 +130,13 @@ Preview Recover::preview(const Params& params, Call& call) const {
       "unpack " + sys::show_count(manifest.files.size()) + " files, " + sys::show_size(manifest.bytes());
   if (found.target)
     preview.summary += fmt::format(
-        ", replay {} segments to {} on timeline {}{}", sys::show_count(found.target->segments.size()),
+        ", replay {} segments to {}{} on timeline {}{}", sys::show_count(found.target->segments.size()),
+        wish.moment.kind == Moment::Kind::time ? sys::show_time(wish.moment.time) + ", " : "",
         moment_of(*found.target), found.target->stop.timeline,
         found.target->last_commit.empty() ? "" : ", last commit " + found.target->last_commit);
   else
     preview.summary +=
-        ", replay WAL to " + wish.moment.text + (found.unknown.empty() ? "" : " (" + found.unknown + ")");
+        ", replay WAL to " + shown(wish.moment) + (found.unknown.empty() ? "" : " (" + found.unknown + ")");
   if (wish.pause) preview.summary += "; and hold it there, read-only, at " + wish.data;
   return preview;
 }
@@ -197,11 +198,24 @@ const StepType postgres_recover = {
         "}",
     .fields =
         {field("base", FieldType::location, true, "",
-               "the base backup: a folder of pg_basebackup, plain or with its tars, or a tar",
+               "the base backup: a folder of pg_basebackup, plain or with its tars, a tar, or a folder of "
+               "several, "
+               "of which the newest that ends before the moment is taken",
                "\"/backup/base\""),
          field("wal", FieldType::locations, false, "[]",
                "folders of archived WAL; segments may be .gz, .zst or .lz4", "{ \"/backup/wal\" }"),
          field("to", FieldType::moment, false, "\"latest\"", "where to stop", "\"2026-11-21T10:26:00Z\""),
+         field("inclusive", FieldType::boolean, false, "true",
+               "keep what is of that very time, position or transaction; false: stop before it", "false"),
+         {.name = "past_end",
+          .type = FieldType::choice,
+          .required = false,
+          .fallback = "\"refuse\"",
+          .doc = "a time after the last commit: refuse it, or recover all that there is",
+          .example = "\"latest\"",
+          .choices = {"refuse", "latest"}},
+         field("old_wal", FieldType::boolean, false, "true",
+               "read what the archive does not hold from the pg_wal of the old cluster at `data`", "false"),
          field("lost_at", FieldType::time, false, "", "when the host was lost: tells what was lost with it",
                "\"2026-11-21T10:30:00Z\""),
          field("data", FieldType::path, true, "", "the data directory", "\"/var/lib/postgresql/15/main\""),

@@ -85,6 +85,46 @@ WalArchive::WalArchive(const std::vector<std::string>& folders, std::vector<Prob
   }
 }
 
+void WalArchive::add_old(const std::string& pg_wal, const std::string& system_identifier,
+                         std::vector<Problem>& problems) {
+  std::map<std::string, ArchivedFile> segments, histories;
+  try {
+    for (const std::string& name : sys::names_in(pg_wal)) {
+      const std::string path = pg_wal + "/" + name;
+      const ArchivedFile file{.path = path, .packing = "", .partial = false, .size = 0, .old = true};
+      if (parse_history_name(name)) histories[name] = file;
+      if (!is_segment_name(name)) continue;
+      const auto header = parse_segment_header(head_of_file(path, 40));
+      if (!header || !is_segment_size(header->segment_size)) continue;
+      const auto segment = parse_segment(name, header->segment_size);
+      if (!segment || !wrong_with_segment(path, *segment, header->segment_size, system_identifier).empty())
+        continue;
+      segments[name] = file;
+    }
+    if (segments.empty()) return;
+    for (const auto& [name, file] : histories) {
+      const auto there = files_.find(name);
+      if (there == files_.end()) {
+        files_.emplace(name, file);
+      } else if (there->second.packing.empty() &&
+                 sys::read_file(file.path) != sys::read_file(there->second.path)) {
+        problems.push_back({"the old server tells one timeline differently", name,
+                            there->second.path + " and " + file.path + " differ",
+                            "write old_wal = false to leave the old server's WAL out"});
+        return;
+      }
+    }
+  } catch (const Error& error) {
+    problems.push_back({"cannot read the old server's WAL", pg_wal, error.why,
+                        "let the step's user read it, or write old_wal = false"});
+    return;
+  }
+  for (const auto& [name, file] : segments) {
+    const auto there = files_.find(name);
+    if (there == files_.end() || there->second.partial) files_[name] = file;
+  }
+}
+
 const ArchivedFile* WalArchive::find(const std::string& name) const {
   const auto found = files_.find(name);
   return found == files_.end() ? nullptr : &found->second;
@@ -158,8 +198,11 @@ SegmentRun run_from(const WalArchive& archive, const Path& path, Lsn start, std:
     const Lsn begin = segment->number * segment_size;
     for (const Stretch& stretch : path)
       if (stretch.timeline == segment->timeline && stretch.begin < begin + segment_size &&
-          stretch.end > begin)
+          stretch.end > begin) {
         run.more_after = true;
+        ++run.cut_off;
+        run.last_after = std::max(run.last_after, name);
+      }
   }
   return run;
 }

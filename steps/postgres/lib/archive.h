@@ -18,6 +18,7 @@ struct ArchivedFile {
   std::string packing;   // "" ".gz" ".zst" ".lz4": how the server's copy is to be decoded
   bool partial = false;  // of pg_receivewal, or of the end of a timeline: the rest of it is zeros
   std::uint64_t size = 0;
+  bool old = false;  // of the old server's pg_wal: it may end anywhere
 };
 
 class WalArchive {
@@ -25,6 +26,12 @@ class WalArchive {
   // Reads the names in the folders, earlier ones first where two hold the same. A folder that cannot be read,
   // or two histories of one timeline that differ, is a problem.
   WalArchive(const std::vector<std::string>& folders, std::vector<Problem>& problems);
+
+  // What the folders do not hold, from an old server's pg_wal. Only segments that hold what their names say,
+  // of that system, count: the others there are for use again, with old content. `system_identifier`: empty:
+  // any.
+  void add_old(const std::string& pg_wal, const std::string& system_identifier,
+               std::vector<Problem>& problems);
 
   const ArchivedFile* find(const std::string& name) const;  // "000000010000000000000002", "00000002.history"
   const std::map<std::string, ArchivedFile>& files() const { return files_; }
@@ -45,6 +52,8 @@ struct SegmentRun {
   Lsn end = 0;                         // what follows the last of them
   std::string missing;                 // the first segment that is not there
   bool more_after = false;             // and later ones are: a gap
+  std::size_t cut_off = 0;             // how many
+  std::string last_after;              // the last of them
   std::string name_of(Lsn lsn) const;  // of the file that holds a position
   std::uint64_t number_of(Lsn lsn) const { return lsn / segment_size; }
 };

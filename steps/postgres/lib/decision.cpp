@@ -8,6 +8,7 @@ namespace relight::postgres {
 Decision decide_by(const Survey& survey) {
   Decision decision{.target = *survey.target,
                     .major = survey.base->major,
+                    .base = survey.base->path,
                     .tablespaces = survey.tablespaces,
                     .made = {},
                     .config_from = survey.config_from};
@@ -20,17 +21,16 @@ Json to_json(const Decision& decision) {
   Json tablespaces = Json::array();
   for (const NewTablespace& t : decision.tablespaces)
     tablespaces.push_back({{"oid", t.oid}, {"was", t.was}, {"folder", t.folder}});
-  return {{"target", to_json(decision.target)},
-          {"major", decision.major},
-          {"tablespaces", tablespaces},
-          {"made", decision.made},
-          {"config_from", decision.config_from}};
+  return {
+      {"target", to_json(decision.target)}, {"major", decision.major}, {"base", decision.base},
+      {"tablespaces", tablespaces},         {"made", decision.made},   {"config_from", decision.config_from}};
 }
 
 Decision decision_from_json(const Json& json) {
   Decision decision;
   decision.target = target_from_json(json.at("target"));
   decision.major = json.at("major").get<int>();
+  decision.base = json.value("base", "");
   for (const Json& t : json.at("tablespaces"))
     decision.tablespaces.push_back({t.at("oid"), t.at("was"), t.at("folder")});
   decision.made = json.at("made").get<std::vector<std::string>>();

@@ -40,6 +40,10 @@ Moment parse_moment(const std::string& text) {
   return moment;
 }
 
+std::string shown(const Moment& moment) {
+  return moment.kind == Moment::Kind::time ? sys::show_time(moment.time) : moment.text;
+}
+
 std::optional<TransactionEnd> transaction_end(const WalRecord& record) {
   if (record.manager != "Transaction") return std::nullopt;
   TransactionEnd end;
@@ -70,18 +74,22 @@ std::optional<TransactionEnd> transaction_end(const WalRecord& record) {
 }
 
 void MomentSearch::take(Lsn lsn, const TransactionEnd& end) {
+  if (!latest_end || *latest_end < end.time) latest_end = end.time;
   end_before = last_end;
   last_end = End{lsn, end.time};
   if (!end.commit) return;
   if (!first_commit) first_commit = end.time;
   last_commit = end.time;
+  if (!latest_commit || *latest_commit < end.time) latest_commit = end.time;
 }
 
 bool MomentSearch::see(const WalRecord& record) {
   // A position stops after the first record that begins at or after it; what is behind that one is not
   // replayed.
-  if (moment_.kind == Moment::Kind::lsn && record.lsn > moment_.lsn && record.previous >= moment_.lsn)
+  if (moment_.kind == Moment::Kind::lsn && moment_.inclusive && record.lsn > moment_.lsn &&
+      record.previous >= moment_.lsn)
     return true;
+  if (moment_.kind == Moment::Kind::lsn && !moment_.inclusive && record.lsn >= moment_.lsn) return true;
   if (record.manager == "XLOG") {
     if (record.text.rfind("PARAMETER_CHANGE ", 0) == 0 && !raise_demands(raised, record.text) &&
         !before_minimal)
@@ -95,12 +103,14 @@ bool MomentSearch::see(const WalRecord& record) {
   const auto end = transaction_end(record);
   if (!end) return false;
   // As the server has it: a time stops before the first end of a transaction that is later.
-  if (moment_.kind == Moment::Kind::time && end->time > moment_.time) {
+  const bool behind = moment_.inclusive ? end->time > moment_.time : end->time >= moment_.time;
+  const bool own = moment_.kind == Moment::Kind::xid && end->xid == moment_.xid;
+  if ((moment_.kind == Moment::Kind::time && behind) || (own && !moment_.inclusive)) {
     found_ = Found{record.lsn, false, record.previous};
     return true;
   }
   take(record.lsn, *end);
-  if (moment_.kind == Moment::Kind::xid && end->xid == moment_.xid) {
+  if (own) {
     found_ = Found{record.lsn, true, record.previous};
     return true;
   }

@@ -18,8 +18,11 @@ struct Moment {
   Lsn lsn = 0;
   std::uint32_t xid = 0;
   std::string name;
+  bool inclusive = true;  // of a time, a position and a transaction: what is of that very moment stays
+  bool past_end = false;  // a time after the last commit stands for all that there is
 };
 Moment parse_moment(const std::string& text);  // the schema has checked it; else a refused Error
+std::string shown(const Moment& moment);       // a time in UTC
 
 // The end of a transaction, in that record.
 struct TransactionEnd {
@@ -37,7 +40,7 @@ class MomentSearch {
 
   bool see(const WalRecord& record);  // true: no further record matters
 
-  // A time, a transaction or a name, once found.
+  // A time, a transaction, a name, or a position that is to be stopped before, once found.
   struct Found {
     Lsn lsn = 0;
     bool inclusive = true;
@@ -45,6 +48,8 @@ class MomentSearch {
   };
   const std::optional<Found>& found() const { return found_; }
   std::optional<sys::Time> first_commit, last_commit;  // of what was seen before the stop
+  // Where the clock went back these are later than the last ones.
+  std::optional<sys::Time> latest_commit, latest_end;
   // The last commit or abort, and the one before it.
   struct End {
     Lsn lsn = 0;

@@ -94,6 +94,7 @@ void Recovery::decide() {
     throw Error(ErrorKind::refused, "cannot recover", wish_.data, found.unknown,
                 found.hints.empty() ? "" : found.hints.back());
   decision_ = decide_by(found);
+  wish_.base = decision_.base;
   call_.note("decided", to_json(decision_));
   failpoint("postgres.recover:decided");
 }
@@ -195,7 +196,10 @@ void Recovery::make_ready() {
 
 Json Recovery::apply() {
   settle();
-  if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
+  if (noted("decided")) {
+    decision_ = decision_from_json(call_.notes()["decided"]);
+    if (copy_.empty() && !decision_.base.empty()) wish_.base = decision_.base;
+  }
   if (data_.state() == Switch::State::nothing) {
     if (wish_.data != copy_) refuse_while_running();
     decide();

@@ -52,7 +52,7 @@ class Recovery {
   Programs programs() const;
 
   Call& call_;
-  const Wish wish_;
+  Wish wish_;
   const std::string copy_;  // empty: from the base backup
   Switch data_;
   std::optional<Switch> config_;

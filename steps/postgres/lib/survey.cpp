@@ -11,7 +11,9 @@
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/feeder.h"
+#include "steps/postgres/lib/offers.h"
 #include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/timelines.h"
 
 namespace relight::postgres {
 
@@ -26,13 +28,12 @@ class Look {
     if (look_at_base()) {
       look_at_tablespaces();
       look_at_config();
-      look_at_wal();
       count_space();
     }
     return std::move(found_);
   }
   Survey of_backup() {
-    if (look_at_base()) look_at_wal();
+    look_at_base();
     return std::move(found_);
   }
 
@@ -50,6 +51,9 @@ class Look {
 
   void look_at_target();
   bool look_at_base();
+  bool leads_to_moment(const BaseBackup& base, bool last);
+  void tell_choice(const std::vector<BaseBackup>& offers);
+  void look_at_programs();
   void look_at_tablespaces();
   void look_at_config();
   void look_at_wal();
@@ -62,6 +66,7 @@ class Look {
   const Wish& wish_;
   const SurveyOptions& options_;
   const sys::TempFolder scratch_;
+  bool off_path_ = false;  // the base backup does not lead on to the timeline that is wanted
   Survey found_;
 };
 
@@ -130,14 +135,56 @@ void Look::look_at_target() {
   }
 }
 
+// The newest that ends before the moment, which the WAL tells.
 bool Look::look_at_base() {
   try {
-    found_.base = open_base(wish_.base);
-    check_base(*found_.base, options_.every_byte, found_.problems, found_.hints, options_.stop);
+    if (!wish_.moment.inclusive &&
+        (wish_.moment.kind == Moment::Kind::latest || wish_.moment.kind == Moment::Kind::name))
+      problem("this moment cannot be stopped before", wish_.moment.text,
+              "only a time, a position or a transaction can", "leave out inclusive = false");
+    const std::vector<BaseBackup> offers = offers_at(wish_.base, found_.hints);
+    for (std::size_t i = 0; i < offers.size(); ++i)
+      if (leads_to_moment(offers[i], i + 1 == offers.size())) break;
+    tell_choice(offers);
+    if (!options_.wal_alone)
+      check_base(*found_.base, options_.every_byte, found_.problems, found_.hints, options_.stop);
   } catch (const Error& error) {
     problem(error);
     return false;
   }
+  return true;
+}
+
+// What was found of an older one only counts where this one does not do.
+bool Look::leads_to_moment(const BaseBackup& base, bool last) {
+  if (!last && surely_too_new(base, wish_.moment)) return false;
+  Survey before = found_;
+  found_.base = base;
+  look_at_programs();
+  look_at_wal();
+  const bool too_new = off_path_ || (found_.walk && found_.walk->too_new);
+  if (last || !too_new) return true;
+  off_path_ = false;
+  found_ = std::move(before);
+  return false;
+}
+
+void Look::tell_choice(const std::vector<BaseBackup>& offers) {
+  if (offers.size() < 2) return;
+  std::string newer, older;
+  bool passed = false;
+  for (const BaseBackup& one : offers) {
+    if (one.path == found_.base->path)
+      passed = true;
+    else
+      (passed ? older : newer) += (passed ? older : newer).empty() ? shown(one) : ", " + shown(one);
+  }
+  found_.hints.push_back(
+      "begins with the base backup " + shown(*found_.base) + ", the newest that leads to the moment" +
+      (newer.empty() ? "" : "; too new: " + newer) + (older.empty() ? "" : "; older: " + older));
+}
+
+void Look::look_at_programs() {
   const int major = found_.base->major;
   if (wish_.version && *wish_.version != major)
     problem(
@@ -160,7 +207,6 @@ bool Look::look_at_base() {
                            package_of(major) + " in a step before this one");
     if (found_.programs && !found_.programs->has("pg_waldump")) found_.programs.reset();
   }
-  return true;
 }
 
 void Look::look_at_tablespaces() {
@@ -244,7 +290,14 @@ void Look::look_at_wal() {
                      "take it from another copy of the archive");
     found_.segment_size = header->segment_size;
     std::string system = system_identifier();
+    off_path_ = true;
     const Path path = archive.path_from(manifest.timeline, manifest.start, manifest.end, wish_.timeline);
+    off_path_ = false;
+    found_.path = path;
+    found_.timelines = timeline_tree(archive, path);
+    if (found_.timelines.size() > 1)
+      found_.hints.push_back(sys::join(found_.timelines, "\n") +
+                             (wish_.timeline ? "" : "\nanother is followed with timeline = N"));
     if (!found_.programs) return;
     WalkAnswer answer = walk_wal({.archive = archive,
                                   .programs = *found_.programs,
@@ -257,10 +310,13 @@ void Look::look_at_wal() {
                                   .system_identifier = system,
                                   .scratch = scratch,
                                   .stop = options_.stop,
-                                  .progress = options_.progress});
+                                  .progress = options_.progress,
+                                  .see = options_.see,
+                                  .every_record = options_.every_record});
     found_.problems.insert(found_.problems.end(), answer.problems.begin(), answer.problems.end());
     found_.hints.insert(found_.hints.end(), answer.hints.begin(), answer.hints.end());
     found_.target = std::move(answer.target);
+    found_.walk = std::move(answer);
   } catch (const Error& error) {
     problem(error);
   }
@@ -313,6 +369,9 @@ Wish read_wish(const Params& params, Call& call) {
   wish.heartbeat = params.text_or("heartbeat", "");
   if (params.has("archive_into")) wish.archive_into = sys::absolute(call.place(params.text("archive_into")));
   wish.pause = params.text_or("action", "") == "pause";
+  wish.old_wal = !params.has("old_wal") || params.flag("old_wal");
+  wish.moment.inclusive = !params.has("inclusive") || params.flag("inclusive");
+  wish.moment.past_end = params.text_or("past_end", "refuse") == "latest";
   return wish;
 }
 
@@ -328,7 +387,17 @@ WalArchive open_archive(const Wish& wish, const BaseBackup& base, const std::str
     unpack_base_wal(base, unpacked);
     folders.push_back(unpacked);
   }
-  return WalArchive(folders, problems);
+  WalArchive archive(folders, problems);
+  const std::string old = wish.data + "/pg_wal";
+  // While a server runs there it writes it, and takes what is archived away.
+  if (wish.data.empty() || !wish.old_wal || wish.pause || !sys::is_folder(old) || running_server(wish.data))
+    return archive;
+  std::string system = base.manifest.system_identifier;
+  if (system.empty())
+    if (const auto header = header_of(archive, base.label_segment))
+      system = std::to_string(header->system_identifier);
+  archive.add_old(old, system, problems);
+  return archive;
 }
 
 Survey survey(const Wish& wish, const SurveyOptions& options) {

@@ -38,6 +38,7 @@ struct Wish {
   std::string heartbeat;     // SCHEMA.TABLE.COLUMN; empty: there is none
   std::string archive_into;  // empty: as the configuration says
   bool pause = false;        // `data` is a copy, to be held there
+  bool old_wal = true;
 };
 Wish read_wish(const Params& params, Call& call);
 
@@ -58,6 +59,9 @@ struct Survey {
   std::string config_from;
   std::uint64_t segment_size = default_segment_size;
   std::map<std::string, std::uint64_t> space;
+  Path path;                           // the timelines followed
+  std::vector<std::string> timelines;  // all that there are, as a tree
+  std::optional<WalkAnswer> walk;      // nothing: the WAL could not be looked at
 };
 
 struct SurveyOptions {
@@ -65,6 +69,9 @@ struct SurveyOptions {
   std::string run;  // names the new tablespaces
   std::function<bool()> stop;
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+  std::function<void(const WalRecord&)> see = {};  // as a walk has it
+  bool every_record = false;
+  bool wal_alone = false;  // the base backup has been checked
 };
 // Throws only for what says nothing about the recovery itself (a stop, what may pass by itself).
 Survey survey(const Wish& wish, const SurveyOptions& options);
@@ -72,7 +79,7 @@ Survey survey(const Wish& wish, const SurveyOptions& options);
 Survey survey_backup(const Wish& wish, const SurveyOptions& options);
 
 // The archive as the apply uses it: the WAL folders, then what came with the base backup, unpacked into
-// `scratch` where that is an archive.
+// `scratch` where that is an archive, then the pg_wal of what lies at the target, unless a server runs there.
 WalArchive open_archive(const Wish& wish, const BaseBackup& base, const std::string& scratch,
                         std::vector<Problem>& problems);
 

@@ -122,6 +122,10 @@ bool leads_on(const Path& path, Timeline timeline, Lsn start, Lsn end) {
   });
 }
 
+Lsn page_address(const std::string& segment, std::uint64_t offset) {
+  return offset + 16 <= segment.size() ? number_at<std::uint64_t>(segment, offset + 8) : 0;
+}
+
 std::optional<SegmentHeader> parse_segment_header(const std::string& bytes) {
   // XLogLongPageHeaderData: magic 2, info 2, timeline 4, address 8, remaining 4, (4), system 8, segment size
   // 4, block size 4

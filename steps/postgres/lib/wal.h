@@ -55,4 +55,8 @@ struct SegmentHeader {
 };
 std::optional<SegmentHeader> parse_segment_header(const std::string& bytes);  // nothing: no such header
 
+// WAL is written in pages, each of which tells its place. Of the one at `offset` in a segment's bytes.
+constexpr std::uint64_t wal_page = 8192;
+Lsn page_address(const std::string& segment, std::uint64_t offset);
+
 }  // namespace relight::postgres

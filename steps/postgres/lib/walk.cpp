@@ -39,6 +39,9 @@ class Walk {
   void read_records(Lsn from, Lsn to);
   void understand(const std::string& text);
   bool zeros_follow(Lsn lsn);
+  bool was_being_written(Lsn at);
+  bool all_there_is();
+  void tell_gain(const Target& target);
   std::vector<WalRecord> records(Lsn from, std::size_t most);
   std::optional<Lsn> last_record(Lsn to);
 
@@ -47,6 +50,7 @@ class Walk {
   void no_more_wal();
   void problem(std::string what, std::string on, std::string why, std::string hint);
   std::string possible() const;
+  std::string cut_off() const;
   std::string go_only_so_far() const;
 
   Lsn begin_of(std::size_t index) const { return (run_.first + index) * run_.segment_size; }
@@ -65,6 +69,8 @@ class Walk {
   Lsn good_end_ = 0;         // the WAL is whole up to here
   std::optional<Lsn> last_;  // the last whole record, where it was looked for
   std::optional<Damage> damage_;
+  std::optional<std::size_t> first_old_;  // of the run: the first segment that only the old server has
+  std::optional<sys::Time> commit_before_old_;
   WalkAnswer answer_;
 };
 
@@ -106,14 +112,16 @@ std::size_t Walk::make_ready(std::size_t from) {
 }
 
 void Walk::read_records(Lsn from, Lsn to) {
-  const auto complaint =
-      waldump_.read(from, to, Waldump::Of::transactions_and_xlog, [&](const WalRecord& record) {
-        if (record.lsn <= seen_) return false;
-        seen_ = record.lsn;
-        done_ = search_.see(record);
-        if (q_.progress) q_.progress(seen_ - q_.start, run_.end - q_.start);
-        return done_;
-      });
+  const auto of = q_.every_record ? Waldump::Of::all : Waldump::Of::transactions_and_xlog;
+  const auto complaint = waldump_.read(from, to, of, [&](const WalRecord& record) {
+    if (record.lsn <= seen_) return false;
+    seen_ = record.lsn;
+    if (first_old_ && record.lsn < begin_of(*first_old_)) commit_before_old_ = search_.last_commit;
+    if (q_.see) q_.see(record);
+    done_ = search_.see(record);
+    if (q_.progress) q_.progress(seen_ - q_.start, run_.end - q_.start);
+    return done_;
+  });
   if (complaint) understand(*complaint);
 }
 
@@ -149,14 +157,28 @@ void Walk::understand(const std::string& text) {
   last_ = complaint.last;
   good_end_ = at;
   damage_ = Damage{run_.name_of(at), complaint.why};
-  // A segment that was still being written ends in zeros. An archived one never does: it is full, or ends in
-  // a switch.
-  if (run_.number_of(at) == run_.first + run_.names.size() - 1 && !run_.more_after && zeros_follow(at)) {
+  if (was_being_written(at)) {
     answer_.hints.push_back("the WAL ends within " + damage_->segment + ", at " + show_lsn(at) +
                             ": the segment was still being written");
     run_.end = at;
     damage_.reset();
   }
+}
+
+// A segment that was still being written ends in zeros. An archived one never does: it is full, or ends in a
+// switch. One in the pg_wal of a server that crashed ends in what it held before it was used again: no page
+// behind the end is of its place then. Where one is, the fault lies within.
+bool Walk::was_being_written(Lsn at) {
+  if (run_.more_after) return false;
+  if (run_.number_of(at) == run_.first + run_.names.size() - 1 && zeros_follow(at)) return true;
+  if (!first_old_ || at < begin_of(*first_old_)) return false;
+  for (std::uint64_t number = run_.number_of(at); number < run_.first + run_.names.size(); ++number) {
+    const std::string bytes = sys::read_file(file_of(number), run_.segment_size);
+    const Lsn begin = number * run_.segment_size;
+    for (Lsn page = begin; page < begin + run_.segment_size; page += wal_page)
+      if (page > at && page_address(bytes, page - begin) == page) return false;
+  }
+  return true;
 }
 
 bool Walk::zeros_follow(Lsn lsn) {
@@ -166,7 +188,10 @@ bool Walk::zeros_follow(Lsn lsn) {
 }
 
 void Walk::walk_on() {
+  sys::remove_tree(folder_);
   sys::make_folders(folder_, 0700);
+  for (std::size_t i = 0; i < run_.names.size() && !first_old_; ++i)
+    if (q_.archive.find(run_.names[i])->old) first_old_ = i;
   Lsn from = q_.start;
   for (std::size_t index = 0; index < run_.names.size() && !done_;) {
     const std::size_t next = make_ready(index);
@@ -203,6 +228,16 @@ std::string Walk::possible() const {
          "lsn:" + show_lsn(*last_);
 }
 
+// What lies behind a gap, for people.
+std::string Walk::cut_off() const {
+  if (run_.cut_off == 0) return "";
+  return "; " +
+         (run_.cut_off == 1
+              ? run_.last_after + " lies"
+              : sys::show_count(run_.cut_off) + " segments, up to " + run_.last_after + ", lie") +
+         " behind the gap";
+}
+
 std::string Walk::go_only_so_far() const {
   if (!last_ || good_end_ < q_.backup_end)
     return "take it from another copy of the archive, or name a newer base backup";
@@ -216,7 +251,7 @@ void Walk::no_more_wal() {
     return problem("a WAL segment is damaged", damage_->segment, damage_->why + "; " + possible(),
                    go_only_so_far());
   if (run_.more_after || run_.names.empty() || good_end_ < q_.backup_end)
-    return problem("a WAL segment is missing", run_.missing, possible(), go_only_so_far());
+    return problem("a WAL segment is missing", run_.missing, possible() + cut_off(), go_only_so_far());
   const std::string archive_end =
       search_.last_commit ? "the last commit in the archive is of " + sys::show_time(*search_.last_commit)
                           : "the archive holds no commit after the base backup";
@@ -224,30 +259,63 @@ void Walk::no_more_wal() {
     case Moment::Kind::latest:
       break;
     case Moment::Kind::time:
-      return problem("the moment lies after the end of the WAL", q_.moment.text, archive_end,
-                     "write to = \"latest\" to recover all that there is");
+      return problem("the moment lies after the end of the WAL", shown(q_.moment), archive_end,
+                     "write to = \"latest\", or past_end = \"latest\", to recover all that there is");
     case Moment::Kind::lsn:
       return problem("the moment lies after the end of the WAL", q_.moment.text,
                      last_ ? "the last record is at " + show_lsn(*last_) : archive_end,
                      "write to = \"latest\" to recover all that there is");
     case Moment::Kind::xid:
+      answer_.too_new = true;
       return problem("the WAL does not hold the end of this transaction", q_.moment.text, archive_end,
                      "was it committed before the base backup, or never? Name a time or another transaction");
     case Moment::Kind::name:
+      answer_.too_new = true;
       return problem("the WAL does not hold this restore point", q_.moment.text, archive_end,
                      "check the name given to pg_create_restore_point, or name a time");
   }
 }
 
 void Walk::check_backup_end(const Target& target) {
-  const bool before =
-      q_.moment.kind == Moment::Kind::time && q_.backup_started && q_.moment.time < *q_.backup_started;
+  // The manifest tells whole seconds: within the one in which the backup began a time is only told from what
+  // the backup holds already by a transaction that ended since.
+  const bool before = q_.moment.kind == Moment::Kind::time && q_.backup_started && !search_.last_end &&
+                      q_.moment.time < *q_.backup_started + std::chrono::seconds(1);
   if (!before && target.upto >= q_.backup_end) return;
-  problem("the moment lies before the end of the base backup", q_.moment.text,
+  answer_.too_new = true;
+  problem("the moment lies before the end of the base backup", shown(q_.moment),
           "this backup can be recovered from " +
-              (q_.backup_started ? sys::show_time(*q_.backup_started) + ", " : std::string()) +
+              (q_.backup_started ? sys::show_time(*q_.backup_started + std::chrono::seconds(1)) + ", "
+                                 : std::string()) +
               "lsn:" + show_lsn(q_.backup_end) + " on",
           "name an older base backup, or a later moment");
+}
+
+// A time that the last transaction of all ended at needs no later one to be reached.
+bool Walk::all_there_is() {
+  if (q_.moment.kind == Moment::Kind::latest) return true;
+  if (q_.moment.kind != Moment::Kind::time) return false;
+  if (search_.latest_end && *search_.latest_end == q_.moment.time) return true;
+  if (!q_.moment.past_end) return false;
+  answer_.hints.push_back(sys::show_time(q_.moment.time) +
+                          " lies after the end of the WAL, whose last commit is " +
+                          (search_.latest_commit ? "of " + sys::show_time(*search_.latest_commit)
+                                                 : std::string("in the base backup")) +
+                          ": all that there is is recovered");
+  return true;
+}
+
+// What the old server's pg_wal adds to the archive, for the plan.
+void Walk::tell_gain(const Target& target) {
+  const std::size_t used = target.upto == 0 ? 0 : run_.number_of(target.upto - 1) - run_.first + 1;
+  if (!first_old_ || used <= *first_old_) return;
+  const std::size_t gained = std::min(used, run_.names.size()) - *first_old_;
+  const auto commit = [](const std::optional<sys::Time>& time) {
+    return time ? "last commit " + sys::show_time(*time) : std::string("no commit");
+  };
+  answer_.hints.push_back(sys::show_count(gained) + (gained == 1 ? " more segment" : " more segments") +
+                          " from the old server's pg_wal, up to lsn:" + show_lsn(target.upto) + ", " +
+                          commit(search_.last_commit) + "; the archive alone: " + commit(commit_before_old_));
 }
 
 void Walk::decide() {
@@ -263,7 +331,12 @@ void Walk::decide() {
     const std::vector<WalRecord> next = records(std::max(q_.start, q_.moment.lsn), 1);
     if (next.empty()) return no_more_wal();
     target.stop.lsn = next[0].lsn;
-  } else if (q_.moment.kind == Moment::Kind::latest && !damage_ && !run_.more_after) {
+    if (!q_.moment.inclusive) {
+      target.stop.inclusive = false;
+      target.after = next[0].previous;
+      target.upto = next[0].lsn;
+    }
+  } else if (!damage_ && !run_.more_after && good_end_ >= q_.backup_end && all_there_is()) {
     if (!last_) last_ = last_record(good_end_);
     if (!last_) return no_more_wal();
     target.stop.lsn = *last_;
@@ -297,12 +370,16 @@ void Walk::decide() {
         {show_segment(std::min(own, target.stop.timeline), run_.first + i, run_.segment_size),
          run_.names[i]});
   }
+  tell_gain(target);
   if (answer_.problems.empty()) answer_.target = std::move(target);
 }
 
 WalkAnswer Walk::answer() {
   walk_on();
   decide();
+  answer_.last = last_;
+  answer_.end = good_end_;
+  answer_.latest_commit = search_.latest_commit;
   return std::move(answer_);
 }
 

@@ -38,6 +38,9 @@ struct WalkQuestion {
   std::string scratch;            // a folder for decoded segments
   std::function<bool()> stop;
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+  // Shown each record that matters to a moment, in order and once; `every_record`: all there are.
+  std::function<void(const WalRecord&)> see = {};
+  bool every_record = false;
 };
 
 struct WalkAnswer {
@@ -45,6 +48,11 @@ struct WalkAnswer {
   std::vector<Problem> problems;
   std::vector<std::string> hints;
   std::size_t segments = 0;  // that were walked
+  bool too_new = false;      // an older base backup may lead to the moment
+  // Up to where the WAL is whole: the last record, what follows it, the latest commit before that.
+  std::optional<Lsn> last;
+  Lsn end = 0;
+  std::optional<sys::Time> latest_commit;
 };
 WalkAnswer walk_wal(const WalkQuestion& question);
 

@@ -151,6 +151,12 @@ TEST_CASE("a second recovery follows the timeline that the first one began, and 
   const Outcome plan = second.preview();
   REQUIRE(plan.value["problems"] == Json::array());
   CHECK(plan.value["summary"].get<std::string>().find("on timeline 2") != std::string::npos);
+  const auto tells = [](const Outcome& told, const std::string& tree) {
+    CAPTURE(told.value["hints"].dump(2));
+    CHECK(told.value["hints"].dump().find(tree) != std::string::npos);
+  };
+  tells(plan, "timeline 1, followed\\n  timeline 2 left 1 at " + one.value["lsn"].get<std::string>() +
+                  ", followed\\nanother is followed with timeline = N");
   const Outcome two = second.apply();
   REQUIRE(two.error == "");
   CHECK(two.value["timeline"] == 3);
@@ -159,6 +165,7 @@ TEST_CASE("a second recovery follows the timeline that the first one began, and 
   // The old timeline can still be asked for, and what is on it alone.
   params["timeline"] = 1;
   const RecoverAttempt old(params, "20261121-122600-old");
+  tells(old.preview(), ", not followed");
   const Outcome three = old.apply();
   REQUIRE(three.error == "");
   CHECK(three.value["timeline"] == 3);
