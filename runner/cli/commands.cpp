@@ -34,7 +34,9 @@ int run_command(const Options& options, const Program& program) {
       {"rollback", command_rollback}, {"abandon", command_abandon}, {"status", command_status},
       {"log", command_log},           {"report", command_report},   {"keep", command_keep},
       {"rehearse", command_rehearse}, {"steps", command_steps},     {"verify", command_verify},
-      {"peek", command_peek}};
+      {"peek", command_peek},
+
+      {"window", command_window}};
   try {
     return commands.at(options.command)(options, program);
   } catch (const Held& error) {

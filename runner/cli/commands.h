@@ -35,6 +35,8 @@ int command_keep(const Options& options, const Program& program);
 int command_verify(const Options& options, const Program& program);
 // peek.cpp
 int command_peek(const Options& options, const Program& program);
+// window.cpp
+int command_window(const Options& options, const Program& program);
 // reference.cpp
 int command_steps(const Options& options, const Program& program);
 

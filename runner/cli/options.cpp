@@ -16,6 +16,14 @@ void add_run(CLI::App* command, Options& options) {
       ->type_name("");
 }
 
+void add_depth(CLI::App* command, Options& options, const std::string& doc) {
+  command
+      ->add_option_function<std::string>(
+          "--depth", [&](const std::string& depth) { options.full = depth == "full"; }, doc)
+      ->check(CLI::IsMember({"quick", "full"}).description(""))
+      ->type_name("quick|full");
+}
+
 void add_runbook(CLI::App* command, Options& options, bool looks = true, bool json = true) {
   command->add_option("RUNBOOK", options.runbook, "the runbook, a Lua file")->required()->type_name("");
   command->add_option("--set", options.sets, "an input; a secret is env:VARIABLE or file:PATH")
@@ -23,13 +31,7 @@ void add_runbook(CLI::App* command, Options& options, bool looks = true, bool js
       ->type_name("NAME=VALUE");
   command->add_option("--inputs", options.inputs_file, "a file of inputs; --set wins over it")
       ->type_name("FILE.json");
-  if (looks)
-    command
-        ->add_option_function<std::string>(
-            "--depth", [&](const std::string& depth) { options.full = depth == "full"; },
-            "how closely to look (quick)")
-        ->check(CLI::IsMember({"quick", "full"}).description(""))
-        ->type_name("quick|full");
+  if (looks) add_depth(command, options, "how closely to look (quick)");
   if (json) command->add_flag("--json", options.json, "print JSON");
 }
 
@@ -104,12 +106,7 @@ void add_commands(CLI::App& app, Options& options) {
 
   CLI::App* verify = app.add_subcommand("verify", "would this backup restore? Checks it without restoring");
   verify->add_option("BACKUP", options.backup, "the folder of a recovery set")->required()->type_name("");
-  verify
-      ->add_option_function<std::string>(
-          "--depth", [&](const std::string& depth) { options.full = depth == "full"; },
-          "how closely to look (full)")
-      ->check(CLI::IsMember({"quick", "full"}).description(""))
-      ->type_name("quick|full");
+  add_depth(verify, options, "how closely to look (full)");
   verify->preparse_callback([&](std::size_t) { options.full = true; });
   verify->add_flag("--json", options.json, "print JSON");
 
@@ -126,6 +123,17 @@ void add_commands(CLI::App& app, Options& options) {
   peek->add_option("--into", options.into, "where the copy lies meanwhile (below the state folder)")
       ->type_name("DIR");
 
+  CLI::App* window = app.add_subcommand("window", "from when to when could this backup be recovered?");
+  window->add_option("BACKUP", options.backup, "a recovery set, or a folder of base backups and WAL")
+      ->required()
+      ->type_name("");
+  add_depth(window, options, "how closely to look (quick)");
+  window
+      ->add_option("--around", options.around,
+                   "list the large deletes and drops near this moment, and what to write to stop before each")
+      ->type_name("MOMENT");
+  window->add_flag("--json", options.json, "print JSON");
+
   CLI::App* steps = app.add_subcommand("steps", "the step types, or one of them in full");
   steps->add_option("TYPE", options.step, "a type, or a family")->type_name("");
 
@@ -138,7 +146,8 @@ const char* const footer =
     "Exit codes:\n"
     "    0  done\n"
     "    1  a step failed: mend it and `relight resume`, or `relight rollback`;\n"
-    "       verify, rehearse: it would not restore, or not come back\n"
+    "       verify, rehearse: it would not restore, or not come back;\n"
+    "       window: there is none, or a gap\n"
     "    2  nothing was started: usage, runbook, inputs, or something is missing\n"
     "    3  failed and rolled back\n"
     "    4  needs a person: a step in doubt, a damaged journal, a failed rollback\n"

@@ -9,7 +9,8 @@ namespace relight {
 struct Options {
   std::string command;  // plan | run | resume | ...
   std::string runbook;
-  std::string backup;             // verify
+  std::string backup;             // verify, window
+  std::string around;             // window
   std::string run;                // RUN: an id, a unique start of one, or "" for the latest
   std::string step;               // STEP of log and peek, TYPE of steps, COMMAND of help
   std::vector<std::string> sets;  // NAME=VALUE

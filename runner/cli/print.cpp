@@ -34,6 +34,9 @@ std::string wrapped(const std::string& text, std::size_t indent, std::size_t wid
     } else if (!first) {
       out += ' ';
       ++column;
+    } else if (word.empty()) {  // what a line is indented by
+      out += ' ';
+      ++column;
     }
     out += word;
     column += word.size();

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "runner/cli/commands.h"
+#include "runner/cli/look.h"
 #include "runner/cli/print.h"
 #include "runner/engine/engine.h"
 #include "runner/step/recovery_set.h"
@@ -12,31 +13,6 @@
 
 namespace relight {
 namespace {
-
-// A call of no run: it may look, and change nothing.
-class Look : public Call {
- public:
-  explicit Look(bool full) : full_(full) {}
-  const std::string& run() const override { return name_; }
-  const std::string& step() const override { return name_; }
-  int attempt() const override { return 1; }
-  bool previewing() const override { return true; }
-  bool full_depth() const override { return full_; }
-  const Json& notes() const override { return notes_; }
-  void note(const std::string&, const Json&) override { refuse(); }
-  void progress(const std::string&, std::uint64_t, std::uint64_t) override {}
-  void log(const std::string&) override {}
-  bool stop_wanted() const override { return false; }
-  sys::ProcessId launch(const sys::Launch&) override { refuse(); }
-
- private:
-  [[noreturn]] static void refuse() {
-    throw Error(ErrorKind::permanent, "a look may change nothing", "verify", "it tried to");
-  }
-  const std::string name_ = "verify";
-  const Json notes_ = Json::object();
-  const bool full_;
-};
 
 std::string text_of(const RecoverySet& set, const SetReport& report) {
   std::string text = "recovery set of " + set.text("product") + " " + set.text("version") + ", sealed " +
@@ -73,7 +49,7 @@ Json json_of(const RecoverySet& set, const SetReport& report) {
 
 int command_verify(const Options& options, const Program&) {
   const RecoverySet set = read_set(sys::absolute(options.backup));
-  Look call(options.full);
+  Look call("verify", options.full);
   const SetReport report = verify_set(set, options.full, call);
   if (options.json)
     std::printf("%s\n", json_of(set, report).dump().c_str());

@@ -19,9 +19,11 @@ struct WindowReport {
   struct Named {
     std::string name, at, time;  // to be written as a moment; ISO 8601, empty: not known
   };
+  std::string around;           // asked: the moment near which deletions are looked for; empty: none are
   std::vector<Window> windows;  // in the order of time
   std::vector<Named> named;
-  std::vector<Problem> gaps;  // what is missing or damaged, and what it cuts off
+  std::vector<Named> deletions;  // at: the moment right before it
+  std::vector<Problem> gaps;     // what is missing or damaged, and what it cuts off
   std::vector<std::string> hints;
 };
 

@@ -14,6 +14,7 @@
 #include "steps/postgres/lib/recovery.h"
 #include "steps/postgres/lib/replay.h"
 #include "steps/postgres/lib/survey.h"
+#include "steps/postgres/lib/window.h"
 
 namespace relight {
 namespace {
@@ -275,6 +276,7 @@ const StepType postgres_recover = {
     .stays = "",
     .drill = Drill::runs,
     .make = make_step<Recover>,
+    .window = tell_window,
     .peek = peek_params,
 };
 

@@ -39,19 +39,22 @@ void verify_dump_part(const RecoverySet& set, bool every_byte, Call& call, SetRe
                                       (look.made_at.empty() ? "" : ", begun " + look.made_at)});
 }
 
-void verify_base_part(const RecoverySet& set, bool every_byte, Call& call, SetReport& report) {
+Wish wish_of(const RecoverySet& set) {
   const Json database = database_of(set);
-  const std::string base = path_in(set, database.value("base", Json()));
-  if (base.empty()) return;
   Wish wish;
-  wish.base = base;
+  wish.base = path_in(set, database.value("base", Json()));
   wish.moment = parse_moment("latest");
   const Json archives = database.value("wal", Json());
   if (archives.is_array())
     for (const Json& one : archives) wish.wal.push_back(path_in(set, one));
   else if (sys::is_folder(set.folder + "/wal"))
     wish.wal.push_back(set.folder + "/wal");
+  return wish;
+}
 
+void verify_base_part(const RecoverySet& set, bool every_byte, Call& call, SetReport& report) {
+  const Wish wish = wish_of(set);
+  if (wish.base.empty()) return;
   SurveyOptions options;
   options.every_byte = every_byte;
   options.stop = [&] {
@@ -60,7 +63,7 @@ void verify_base_part(const RecoverySet& set, bool every_byte, Call& call, SetRe
   };
   Survey survey = survey_backup(wish, options);
   if (!survey.unknown.empty() && survey.problems.empty())
-    survey.problems.push_back({"the WAL cannot be looked at", base, survey.unknown,
+    survey.problems.push_back({"the WAL cannot be looked at", wish.base, survey.unknown,
                                "install what is missing here, and verify again"});
   report.problems.insert(report.problems.end(), survey.problems.begin(), survey.problems.end());
   report.hints.insert(report.hints.end(), survey.hints.begin(), survey.hints.end());
