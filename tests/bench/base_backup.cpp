@@ -1,0 +1,5 @@
+#include "tests/bench/base.h"
+
+int main() {
+  return relight::bench::base_against_tar("base-backup", 0.8);
+}

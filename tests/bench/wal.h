@@ -1,0 +1,15 @@
+// WAL replay with relight's feeder against another way, on the same base backup and the same segments.
+#pragma once
+#include <functional>
+#include <string>
+
+namespace relight::bench {
+
+// The other way: its restore_command, from the archive's folder; "": all of the WAL is in pg_wal already.
+using Peer = std::function<std::string(const std::string& archive)>;
+
+// `packing`: gz or zst, of the archived segments. Prints as compare() does; returns the exit code of the
+// program.
+int wal(const std::string& name, double target, const std::string& packing, const Peer& peer);
+int wal_against_backrest(const std::string& name, double target);
+}  // namespace relight::bench

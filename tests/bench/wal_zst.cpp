@@ -1,0 +1,7 @@
+#include "tests/bench/wal.h"
+
+int main() {
+  return relight::bench::wal("wal-zst", 0.85, "zst", [](const std::string& archive) {
+    return "zstd -dcq <" + archive + "/%f.zst >%p";
+  });
+}
