@@ -17,7 +17,7 @@ blobs.restore "blobs" {
 }
 local server = service.start "postgresql" {
   command = {
-    "/usr/lib/postgresql/15/bin/postgres", "-D", input.root / "data", "-k", input.root, "-p", input.port,
+    "/usr/lib/postgresql/15/bin/postgres", "-D", input.root / "data", "-k", input.root, "-p", "" .. input.port,
     "-c", "archive_mode=off",
   },
   pid_file = input.root / "server.pid", log = input.root / "server.log", port = input.port,
