@@ -40,13 +40,15 @@ int jobs_of(const Params& params) {
 class Restore : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
-    if (!params.known("database") || (params.has("server") && !params.known("server"))) return {};
+    for (const char* field : {"database", "server", "via"})
+      if (params.has(field) && !params.known(field)) return {};
     return {"database:" + database_target(params)};
   }
 
   Preview preview(const Params& params, Call& call) const override {
     Preview preview;
-    for (const char* field : {"dump", "database", "server", "owner", "made_at", "only", "exclude", "globals"})
+    for (const char* field :
+         {"dump", "database", "server", "via", "owner", "made_at", "only", "exclude", "globals"})
       if (params.has(field) && !params.known(field)) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.summary =
@@ -226,6 +228,7 @@ const StepType postgres_restore = {
              .doc = "the database's name",
              .example = "\"aihummer\"",
              .choices = {}},
+            server_via_field(),
             server_field(),
             password_field(),
             {.name = "jobs",

@@ -240,4 +240,23 @@ TEST_CASE("Sophon is upgraded, and back by itself from a release whose migration
     CHECK(ran.exit == 0);
   }
   sophon.is_as_before();
+
+  // The dump goes back into the container, and out of it again.
+  sophon.sql("drop table notes");
+  sophon.write("restore.lua",
+               "runbook \"restore\" {}\npostgres.restore \"database\" { dump = \"" +
+                   sophon.file("backup-1.2.0/sophon.dump") +
+                   "\", database = \"sophon\", server = \"user=sophon\", password = secret.file \"" +
+                   sophon.file("password") + "\", via = compose{ file = \"" + sophon.file("compose.yml") +
+                   "\", project = \"" + sophon.project + "\", service = \"postgres\" } }\n");
+  ran = sophon.relight({"run", sophon.file("restore.lua"), "--yes"});
+  {
+    INFO(ran.out, ran.err);
+    CHECK(ran.exit == 0);
+  }
+  sophon.is_as_before();
+  ran = sophon.relight({"rollback", "--yes"});
+  INFO(ran.out, ran.err);
+  CHECK(ran.exit == 0);
+  CHECK(sophon.sql("select count(*) from information_schema.columns where table_name = 'notes'") == "0");
 }
