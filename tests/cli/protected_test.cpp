@@ -2,6 +2,8 @@
 
 #include "runner/cli/summary.h"
 #include "runner/sys/json_whole.h"
+#include "tests/support/program.h"
+#include "tests/support/recovery.h"
 
 using namespace relight;
 
@@ -37,4 +39,45 @@ TEST_CASE("a recovered cluster is protected by a later base backup of it, and by
   CHECK(protected_by({told(false, "7"), told(true, "8")}) == false);
   CHECK(protected_by({Json{{"protected", false}}}) == false);
   CHECK(protected_by({Json{{"protected", false}}, told(true, "7")}) == true);
+}
+
+TEST_CASE("a run says NOT PROTECTED until its recovered cluster has a base backup") {
+  Source source;
+  source.insert(1);
+  source.server.archive_now();
+  source.server.stop();
+  const std::string steps = R"(
+runbook "rebuild" {}
+local input = inputs { dir = { doc = "where", type = "path" }, protect = { doc = "to the end", type = "bool" } }
+local db = postgres.recover "database" {
+  base = ")" + source.base + R"(", wal = { ")" +
+                            source.server.archive_folder() + R"(" },
+  data = input.dir / "data", archive_into = input.dir / "wal", as = "postgres",
+}
+service.start "server" {
+  command = { ")" + Postgres::program("postgres") +
+                            R"(", "-D", input.dir / "data" }, as = "postgres",
+  pid_file = input.dir / "pid",
+}
+if input.protect then
+  postgres.base_backup "protect" {
+    server = db.url, into = input.dir / "base", as = "postgres", retry = { attempts = 8, backoff = "200ms" },
+  }
+end
+)";
+  for (const bool protect : {false, true}) {
+    const Bench bench;
+    const sys::TempFolder place;
+    give_to_postgres(place.path());
+    const Ran ran = bench.run(steps, {"--set", "dir=" + place.path(), "--set",
+                                      std::string("protect=") + (protect ? "true" : "false")});
+    CAPTURE(ran.out);
+    CAPTURE(ran.err);
+    CHECK(ran.exit == 0);
+    CHECK(bench.status()["protected"] == protect);
+    for (const std::string& text : {ran.out, bench.relight({"status"}).out, bench.relight({"report"}).out})
+      CHECK((text.find("NOT PROTECTED") == std::string::npos) == protect);
+    CHECK(bench.relight({"rollback", "--yes"}).exit == 0);
+    CHECK_FALSE(sys::exists(place.path() + "/data"));
+  }
 }
