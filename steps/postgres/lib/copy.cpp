@@ -110,6 +110,7 @@ CopyRecord read_copy(const std::string& data) {
   if (json.contains("lost_at")) record.wish.lost_at = sys::parse_time(json["lost_at"].get<std::string>());
   record.wish.data = record.wish.data_named = data;
   record.wish.pause = true;
+  record.wish.old_wal = false;  // what lies there is the copy itself
   record.decision = decision_from_json(json.at("decision"));
   return record;
 }
