@@ -25,7 +25,7 @@ extern char** environ;
 namespace relight::bench {
 namespace {
 
-constexpr int rounds = 5, tables = 200;
+constexpr int rounds = 5, tables = 200, resumed_rows = 10000;  // rows: of each table
 
 std::string shell(const std::string& line, const std::string& as = "") {
   sys::Command command;
@@ -186,7 +186,7 @@ int dump_one() {
 }
 
 int resume_dump() {
-  const Dump dump(many(20000));
+  const Dump dump(many(resumed_rows));
   const std::string book =
       dump.book(fmt::format("postgres.restore \"database\" {{ dump = \"{}\", database = \"made\", server = "
                             "\"host={} user=postgres\", jobs = 2, as = \"postgres\" }}",
@@ -218,12 +218,12 @@ int resume_dump() {
   killed_at(0.9, dump, book);
   seconds_of(dump.relight("resume"));
   for (int i = 1; i <= tables; ++i) {
-    const std::string rows =
+    const std::string found =
         shell(fmt::format("{}psql -qAt -h {} -d made -c 'select count(*), count(distinct id) from t{}'",
                           dump.bin, dump.root, i),
               "postgres");
-    if (rows != "20000|20000\n") {
-      fmt::print(stderr, "bench: t{} has {} rows\n", i, rows);
+    if (found != fmt::format("{0}|{0}\n", resumed_rows)) {
+      fmt::print(stderr, "bench: t{} has {} rows\n", i, found);
       return 1;
     }
   }
