@@ -61,7 +61,9 @@ void Postgres::start() {
   const sys::User user = sys::user_named("postgres");
   const std::string program = Postgres::program("postgres"), folder = data(), log_file = log();
   const char* const argv[] = {program.c_str(), "-D", folder.c_str(), nullptr};
-  const char* const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", nullptr};
+  std::vector<const char*> env = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8"};
+  for (const std::string& one : options_.env) env.push_back(one.c_str());
+  env.push_back(nullptr);
   const pid_t parent = ::getpid();
   pid_ = ::fork();
   if (pid_ < 0) throw system_error(errno, "cannot start", program);
@@ -76,7 +78,7 @@ void Postgres::start() {
     ::close_range(3, ~0u, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGQUIT);  // after setuid, which clears it: an immediate shutdown
     if (::getppid() != parent) ::_exit(125);
-    ::execve(program.c_str(), const_cast<char**>(argv), const_cast<char**>(env));
+    ::execve(program.c_str(), const_cast<char**>(argv), const_cast<char**>(env.data()));
     ::_exit(127);
   }
   std::string why = "it does not answer within 60 s";

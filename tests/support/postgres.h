@@ -15,6 +15,7 @@ struct PostgresOptions {
   bool archive = false;                  // WAL is archived into archive_folder()
   std::vector<std::string> initdb = {};  // further arguments, as "--data-checksums", "--wal-segsize=1"
   std::map<std::string, std::string> settings = {};  // further settings, as they stand in postgresql.conf
+  std::vector<std::string> env = {};                 // of the server, further: "NAME=VALUE"
 };
 
 class Postgres {
