@@ -62,6 +62,7 @@ class Look {
   bool writable(const std::string& path, std::string folder, const std::string& hint);
   void look_at_switch(const std::string& target);
   std::string system_identifier();
+  void look_for_lost_history(const WalArchive& archive);
 
   const Wish& wish_;
   const SurveyOptions& options_;
@@ -275,6 +276,24 @@ std::string Look::system_identifier() {
   return read_control(*found_.programs, base.path).system_identifier;
 }
 
+// Without its history a newer timeline would be passed over in silence.
+void Look::look_for_lost_history(const WalArchive& archive) {
+  if (wish_.timeline) return;
+  std::map<Timeline, std::size_t> lost;
+  for (const auto& [name, file] : archive.files()) {
+    const auto segment = parse_segment(name, found_.segment_size);
+    if (segment && segment->timeline > found_.path.back().timeline &&
+        archive.find(history_name(segment->timeline)) == nullptr)
+      ++lost[segment->timeline];
+  }
+  for (const auto& [timeline, segments] : lost)
+    problem("a timeline's history is missing", history_name(timeline),
+            "the archive holds " + sys::show_count(segments) + (segments == 1 ? " segment" : " segments") +
+                " of timeline " + std::to_string(timeline) + ", and nothing tells where it began",
+            "take the file from another copy of the archive, or write timeline = " +
+                std::to_string(found_.path.back().timeline) + " to leave that timeline out");
+}
+
 void Look::look_at_wal() {
   try {
     const BaseBackup& base = *found_.base;
@@ -298,6 +317,7 @@ void Look::look_at_wal() {
     if (found_.timelines.size() > 1)
       found_.hints.push_back(sys::join(found_.timelines, "\n") +
                              (wish_.timeline ? "" : "\nanother is followed with timeline = N"));
+    look_for_lost_history(archive);
     if (!found_.programs) return;
     WalkAnswer answer = walk_wal({.archive = archive,
                                   .programs = *found_.programs,

@@ -134,6 +134,7 @@ TEST_CASE("a second recovery follows the timeline that the first one began, and 
   REQUIRE(one.error == "");
   CHECK(one.value["timeline"] == 2);
 
+  const std::string between = sys::show_time(sys::now());
   // Back in service: its own configuration archives into the same archive.
   const std::string log = first.folder() + "/log",
                     pg_ctl = Postgres::program("pg_ctl") + " -s -w -D " + first.data();
@@ -161,6 +162,21 @@ TEST_CASE("a second recovery follows the timeline that the first one began, and 
   REQUIRE(two.error == "");
   CHECK(two.value["timeline"] == 3);
   CHECK(rows_of(second.data()) == "1 2");
+
+  // A moment between the last commit on the one and the first on the other.
+  params["to"] = between;
+  const RecoverAttempt halfway(params, "20261121-113600-half");
+  REQUIRE(halfway.apply().error == "");
+  CHECK(rows_of(halfway.data()) == "1");
+  params.erase("to");
+
+  // Without its history the newer timeline is not passed over in silence.
+  const std::string history = source.server.archive_folder() + "/00000002.history";
+  const std::string text = sys::read_file(history);
+  sys::remove_file(history);
+  CHECK(RecoverAttempt(params).preview().value["problems"].dump().find(
+            "a timeline's history is missing: 00000002.history: the archive holds ") != std::string::npos);
+  sys::write_file(history, text, 0644);
 
   // The old timeline can still be asked for, and what is on it alone.
   params["timeline"] = 1;
