@@ -24,6 +24,8 @@ struct Life {
     source.insert(4);
     source.server.archive_now();
     source.insert(5);
+    // Farther than a server that stops at the named point reads ahead.
+    for (int i = 0; i < 4; ++i) source.server.archive_now();
     source.insert(6);
     source.server.archive_now();
     source.server.stop();
