@@ -128,9 +128,7 @@ void add_commands(CLI::App& app, Options& options) {
       ->required()
       ->type_name("");
   add_depth(window, options, "how closely to look (quick)");
-  window
-      ->add_option("--around", options.around,
-                   "list the large deletes and drops near this moment, and what to write to stop before each")
+  window->add_option("--around", options.around, "list the large deletes and drops near this moment")
       ->type_name("MOMENT");
   window->add_flag("--json", options.json, "print JSON");
 
