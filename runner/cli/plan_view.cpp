@@ -124,17 +124,18 @@ std::string undo_text(const Plan& plan, const RunRecord& record, const std::vect
     names.push_back(name);
     const auto found = seen.find(name);
     if (found == seen.end()) continue;
-    for (const std::string& line : found->second.hints)
-      newer += fmt::format("  {}: {}\n", name, wrapped(line, 4));
+    for (const std::string& line : found->second.hints) newer += "  " + wrapped(name + ": " + line, 4) + "\n";
     for (const Problem& problem : found->second.problems)
-      newer += fmt::format("  {}: {}\n", name,
-                           wrapped("cannot tell what was written since: " + problem.what + ": " + problem.on +
-                                       ": " + problem.why,
-                                   4));
+      newer += "  " +
+               wrapped(name + ": cannot tell what was written since: " + problem.what + ": " + problem.on +
+                           ": " + problem.why,
+                       4) +
+               "\n";
   }
-  return fmt::format("rollback of run {} undoes, in this order: {}\n", record.run,
-                     wrapped(names.empty() ? "nothing" : sys::join(names, ", "), 2)) +
-         (newer.empty() ? "" : "what is newer than what it puts back\n" + newer);
+  return wrapped("rollback of run " + record.run +
+                     " undoes, in this order: " + (names.empty() ? "nothing" : sys::join(names, ", ")),
+                 2) +
+         "\n" + (newer.empty() ? "" : "what is newer than what it puts back\n" + newer);
 }
 
 Json plan_json(const Plan& plan, const PlanPreview& preview) {

@@ -31,9 +31,17 @@ std::string names_of(const std::vector<Field>& fields) {
   return sys::join(names, ", ");
 }
 
+std::string tagged_text(const Field& field) {
+  std::vector<std::string> each;
+  for (const Field& part : field.parts)
+    if (!part.parts.empty()) each.push_back(part.name + "{ " + names_of(part.parts) + " }");
+  return each.empty() ? sys::join(field.choices, " | ") + "{ " + names_of(field.parts) + " }"
+                      : sys::join(each, " | ");
+}
+
 std::string field_text(const Field& field) {
   std::string text = field.choices.empty() ? name_of(field.type) : sys::join(field.choices, " | ");
-  if (field.type == FieldType::tagged) text += "{ " + names_of(field.parts) + " }";
+  if (field.type == FieldType::tagged) text = tagged_text(field);
   if (field.required) text += ", required";
   if (!field.fallback.empty()) text += ", default " + field.fallback;
   return field.doc.empty() ? text : text + ": " + field.doc;

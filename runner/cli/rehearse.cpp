@@ -15,7 +15,7 @@ namespace relight {
 
 namespace {
 
-std::string text_of(const Plan& plan, const Rehearsal& seen) {
+std::string rehearsal_text(const Plan& plan, const Rehearsal& seen) {
   std::string text =
       fmt::format("rehearsal of {}, {}, simulated: {} in a run without a fault\n", plan.runbook,
                   counted(plan.steps.size(), "step"), counted(seen.records, "record"));
@@ -34,7 +34,7 @@ std::string text_of(const Plan& plan, const Rehearsal& seen) {
   return text;
 }
 
-Json json_of(const Plan& plan, const Rehearsal& seen) {
+Json rehearsal_json(const Plan& plan, const Rehearsal& seen) {
   Json findings = Json::array();
   for (const Finding& finding : seen.findings)
     findings.push_back({{"when", finding.when},
@@ -54,9 +54,9 @@ int command_rehearse(const Options& options, const Program& program) {
   const lang::Evaluated result = evaluated(options.runbook, given_inputs(options), program);
   const Rehearsal seen = rehearse(result.plan, options.seed);
   if (options.json)
-    std::printf("%s\n", json_of(result.plan, seen).dump().c_str());
+    std::printf("%s\n", rehearsal_json(result.plan, seen).dump().c_str());
   else
-    std::fputs(text_of(result.plan, seen).c_str(), stdout);
+    std::fputs(rehearsal_text(result.plan, seen).c_str(), stdout);
   return seen.findings.empty() ? exit_done : exit_failed;
 }
 

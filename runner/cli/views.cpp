@@ -16,7 +16,7 @@ namespace relight {
 
 namespace {
 
-std::string text_of(const Json& record, const char* member) {
+std::string as_text(const Json& record, const char* member) {
   const auto it = record.find(member);
   if (it == record.end() || it->is_null()) return "";
   return it->is_string() ? it->get<std::string>() : it->dump();
@@ -27,24 +27,24 @@ std::string error_text(const Json& record) {
 }
 
 // One record in words.
-std::string words(const Json& record) {
-  const std::string kind = text_of(record, "kind");
-  const std::string step = text_of(record, "step");
-  if (kind == "opened") return "run of " + text_of(record, "runbook") + " by " + text_of(record, "program");
+std::string record_words(const Json& record) {
+  const std::string kind = as_text(record, "kind");
+  const std::string step = as_text(record, "step");
+  if (kind == "opened") return "run of " + as_text(record, "runbook") + " by " + as_text(record, "program");
   if (kind == "resumed")
-    return "resumed by " + text_of(record, "program") + ", pid " + text_of(record, "pid");
+    return "resumed by " + as_text(record, "program") + ", pid " + as_text(record, "pid");
   if (kind == "started")
-    return fmt::format("{}: {} began, attempt {}", step, text_of(record, "op"), text_of(record, "attempt"));
+    return fmt::format("{}: {} began, attempt {}", step, as_text(record, "op"), as_text(record, "attempt"));
   if (kind == "note")
-    return fmt::format("{}: note {} = {}", step, text_of(record, "key"), text_of(record, "value"));
-  if (kind == "finished") return fmt::format("{}: finished, outputs {}", step, text_of(record, "outputs"));
+    return fmt::format("{}: note {} = {}", step, as_text(record, "key"), as_text(record, "value"));
+  if (kind == "finished") return fmt::format("{}: finished, outputs {}", step, as_text(record, "outputs"));
   if (kind == "failed")
-    return fmt::format("{}: {} failed{}: {}", step, text_of(record, "op"),
+    return fmt::format("{}: {} failed{}: {}", step, as_text(record, "op"),
                        record.value("again", false) ? ", will be tried again" : "", error_text(record));
-  if (kind == "skipped") return fmt::format("{}: skipped, {}", step, text_of(record, "why"));
+  if (kind == "skipped") return fmt::format("{}: skipped, {}", step, as_text(record, "why"));
   if (kind == "settled") return step + ": nothing of the earlier attempts is left alive";
   if (kind == "undone") return step + ": undone";
-  if (kind == "kept") return fmt::format("{}: keeps {}", step, text_of(record, "things"));
+  if (kind == "kept") return fmt::format("{}: keeps {}", step, as_text(record, "things"));
   if (kind == "discarded") return step + ": what it kept is freed";
   if (kind == "baseline")
     return fmt::format("{}: {} before the first effect", step,
@@ -55,18 +55,18 @@ std::string words(const Json& record) {
            (record.contains("ms")
                 ? ", after " + sys::show_duration(std::chrono::milliseconds(record["ms"].get<std::int64_t>()))
                 : "");
-  if (kind == "watched") return step + ": answers no more, since " + text_of(record, "from");
-  if (kind == "approved") return fmt::format("{}: approved, by {}", step, text_of(record, "by"));
+  if (kind == "watched") return step + ": answers no more, since " + as_text(record, "from");
+  if (kind == "approved") return fmt::format("{}: approved, by {}", step, as_text(record, "by"));
   if (kind == "waiting") return fmt::format("{}: waits for an approval", step);
-  if (kind == "when") return fmt::format("{}: `when` said {}", step, text_of(record, "value"));
-  if (kind == "amended") return "amended: " + text_of(record, "changes");
+  if (kind == "when") return fmt::format("{}: `when` said {}", step, as_text(record, "value"));
+  if (kind == "amended") return "amended: " + as_text(record, "changes");
   if (kind == "rolling_back") {
-    const std::string to = text_of(record, "to");
+    const std::string to = as_text(record, "to");
     return "rollback began" + (to.empty() ? std::string() : ", " + to + " stays");
   }
-  if (kind == "interrupted") return "interrupted by signal " + text_of(record, "signal");
+  if (kind == "interrupted") return "interrupted by signal " + as_text(record, "signal");
   if (kind == "ended")
-    return fmt::format("ended: {}, exit code {}", text_of(record, "state"), text_of(record, "exit"));
+    return fmt::format("ended: {}, exit code {}", as_text(record, "state"), as_text(record, "exit"));
   return record.dump();
 }
 
@@ -106,8 +106,8 @@ int command_log(const Options& options, const Program& program) {
   if (chosen.step.empty()) {
     const SeenRun seen = look_at(folder);
     for (const Json& record : seen.records) {
-      const std::string wall = text_of(record, "wall");
-      std::printf("%s  %s\n", wall.substr(0, 19).c_str(), wrapped(words(record), 21).c_str());
+      const std::string wall = as_text(record, "wall");
+      std::printf("%s  %s\n", wall.substr(0, 19).c_str(), wrapped(record_words(record), 21).c_str());
     }
     if (seen.torn)
       std::printf("the end of the journal is torn, as by a power cut: the next resume mends it\n");

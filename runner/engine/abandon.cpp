@@ -75,6 +75,8 @@ Abandoned abandon_run(const RunFolder& folder) {
   const HeldRun held = hold_run(folder);
   const SeenRun seen = look_at(folder);
   Abandoned done;
+  for (const auto& [name, step] : seen.record.steps)
+    if (step.touched && step.state != StepRecord::State::done) done.begun.push_back(name);
   JournalRead read;
   if (sys::exists(folder.journal())) {
     // Where even whole records make no sense, none of them can stay.

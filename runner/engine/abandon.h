@@ -2,6 +2,8 @@
 // the plan: that is when it is needed most.
 #pragma once
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "runner/engine/recovery.h"
 #include "runner/engine/run_folder.h"
@@ -12,6 +14,8 @@ namespace relight {
 struct Abandoned {
   // Where the damaged journal was put; the one in its place is its valid part, and ends. Empty: it was whole.
   std::string damaged_journal;
+  // Steps that were begun and neither done nor taken back: what they have made beside their targets stays.
+  std::vector<std::string> begun;
 };
 
 // Throws Held when another relight works on the run, a refused Error when the run has ended already (its

@@ -80,7 +80,7 @@ void HostFlight::learn_secrets() {
 Json HostFlight::request_for(const Attempt& attempt) {
   const PlannedStep& step = context_.plan.steps[attempt.step];
   const StepRecord& past = context_.record_of(attempt.step);
-  Json request = {{"op", attempt.op == "baseline" ? "recover" : attempt.op},
+  Json request = {{"op", attempt.op},
                   {"run", world_.run()},
                   {"step", step.name},
                   {"type", step.type},

@@ -42,11 +42,6 @@ std::vector<std::string> names_of_fields(lua_State* lua, int table, bool& list) 
   return names;
 }
 
-// "expect" of "expect.json[2]"
-std::string top_of(const std::string& field) {
-  return field.substr(0, field.find_first_of(".["));
-}
-
 std::string in_quotes(const std::string& name) {
   return "\"" + name + "\"";
 }

@@ -59,10 +59,10 @@ class Walk {
   std::set<const void*> seen_;
 };
 
-void each_output(const Json& value, const std::function<void(const Json&)>& visit) {
+void each_late(const Json& value, const std::function<void(const Json&)>& visit) {
   if (is_output(value)) return visit(value["$output"]);
   if (is_join(value))
-    for (const Json& part : value["$join"]) each_output(part, visit);
+    for (const Json& part : value["$join"]) each_late(part, visit);
 }
 
 }  // namespace
@@ -72,7 +72,7 @@ Captured captured_by(lua_State* lua, int function) {
   Walk walk(lua, [&](int index) {
     if (const StepHandle* handle = handle_at(lua, index)) captured.handles.insert(handle);
     if (const Json* late = late_at(lua, index))
-      each_output(*late, [&](const Json& of) {
+      each_late(*late, [&](const Json& of) {
         captured.outputs.emplace(of[0].get<std::string>(), of[1].get<std::string>());
       });
     return false;

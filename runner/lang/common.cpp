@@ -138,6 +138,10 @@ const std::vector<Field>& probe_fields(const StepType& type) {
   return !type.is_probe ? none : type.watches ? all : proves;
 }
 
+std::string top_of(const std::string& field) {
+  return field.substr(0, field.find_first_of(".["));
+}
+
 const Field* find_field(const std::vector<Field>& fields, const std::string& name) {
   for (const Field& field : fields)
     if (field.name == name) return &field;

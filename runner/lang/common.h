@@ -15,6 +15,8 @@ const std::vector<Field>& probe_fields(const StepType& type);
 
 const Field* find_field(const std::vector<Field>& fields, const std::string& name);
 
+std::string top_of(const std::string& field);  // "expect" of "expect.json[2]"
+
 // Checks the value of one common field and puts it into the step.
 std::vector<Fault> take_common(const Field& field, const Json& value, PlannedStep& step);
 

@@ -270,11 +270,6 @@ int decode(lua_State* lua) {
   return 1;
 }
 
-void set_function(lua_State* lua, const char* name, lua_CFunction function) {
-  lua_pushcfunction(lua, function);
-  lua_setfield(lua, -2, name);
-}
-
 void set_json(lua_State* lua, const char* name, const Json& value) {
   push_json(lua, value);
   lua_setfield(lua, -2, name);

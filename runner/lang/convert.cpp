@@ -1,6 +1,7 @@
 // The way of a value from Lua to the JSON of a plan, and back.
 #include <cmath>
 
+#include "runner/lang/common.h"
 #include "runner/lang/state.h"
 #include "runner/lang/values.h"
 #include "runner/step/value.h"
@@ -13,10 +14,6 @@ namespace {
 
 constexpr std::size_t values_at_most = 100'000;
 constexpr std::size_t depth_at_most = 32;
-
-std::string top_of(const std::string& field) {
-  return field.substr(0, field.find_first_of(".["));
-}
 
 class Converter {
  public:

@@ -152,11 +152,6 @@ void set_events(lua_State* lua) {
   lua_setfield(lua, -2, "__metatable");
 }
 
-void set_function(lua_State* lua, const char* name, lua_CFunction function) {
-  lua_pushcfunction(lua, function);
-  lua_setfield(lua, -2, name);
-}
-
 int drop_json(lua_State* lua) {
   Json** box = static_cast<Json**>(lua_touserdata(lua, 1));
   delete *box;
@@ -178,6 +173,11 @@ const Json* boxed_at(lua_State* lua, int index, const char* type) {
 }
 
 }  // namespace
+
+void set_function(lua_State* lua, const char* name, lua_CFunction function) {
+  lua_pushcfunction(lua, function);
+  lua_setfield(lua, -2, name);
+}
 
 void open_values(lua_State* lua) {
   luaL_newmetatable(lua, handle_name);

@@ -25,6 +25,8 @@ void push_late(lua_State* lua, const Json& value);    // {"$output"} or {"$join"
 void push_secret(lua_State* lua, const Json& value);  // {"$secret"}
 void push_json(lua_State* lua, const Json& value);    // any of them, or plain data
 
+void set_function(lua_State* lua, const char* name, lua_CFunction function);  // of the table on top
+
 // nullptr: another kind of value stands there.
 const StepHandle* handle_at(lua_State* lua, int index);
 const Json* late_at(lua_State* lua, int index);
