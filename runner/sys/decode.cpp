@@ -19,7 +19,7 @@ constexpr std::size_t kBlock = 256u << 10;
 
 Fd open_archive(const std::string& path) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) throw system_error(errno, cannot_read, path);
+  if (!fd) throw read_error(errno, cannot_read, path);
   ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   return fd;
 }
@@ -28,7 +28,7 @@ std::string first_bytes(const std::string& path) {
   Fd fd = open_archive(path);
   std::string bytes(8, '\0');
   const ssize_t got = ::read(fd.get(), bytes.data(), bytes.size());
-  if (got < 0) throw system_error(errno, cannot_read, path);
+  if (got < 0) throw read_error(errno, cannot_read, path);
   if (got == 0) throw Error(ErrorKind::permanent, cannot_read, path, "it is empty");
   bytes.resize(static_cast<std::size_t>(got));
   return bytes;
@@ -41,7 +41,7 @@ class Plain : public Decoder {
     while (true) {
       const ssize_t got = ::read(fd_.get(), buffer, size);
       if (got >= 0) return static_cast<std::size_t>(got);
-      if (errno != EINTR) throw system_error(errno, cannot_read, path_);
+      if (errno != EINTR) throw read_error(errno, cannot_read, path_);
     }
   }
 
@@ -153,7 +153,8 @@ class Filtered : public Decoder {
 
  private:
   Error broken() const {
-    return Error(ErrorKind::permanent, cannot_read, path_, archive_fault(archive_.get()));
+    const ErrorKind kind = read_error(archive_errno(archive_.get()), cannot_read, path_).kind;
+    return Error(kind, cannot_read, path_, archive_fault(archive_.get()));
   }
 
   struct Free {
@@ -164,6 +165,13 @@ class Filtered : public Decoder {
 };
 
 }  // namespace
+
+Error read_error(int error_number, std::string what, std::string on) {
+  Error error = system_error(error_number, std::move(what), std::move(on));
+  for (const int passing : {EIO, ESTALE, ENOTCONN, EHOSTDOWN})
+    if (error_number == passing) error.kind = ErrorKind::transient;
+  return error;
+}
 
 std::string archive_fault(::archive* archive) {
   const char* text = archive_error_string(archive);

@@ -7,12 +7,16 @@
 #include <thread>
 #include <vector>
 
+#include "runner/sys/error.h"
 #include "runner/sys/files.h"
 #include "runner/sys/queue.h"
 
 struct archive;  // libarchive's
 
 namespace relight::sys {
+
+// The error of a read that failed: an I/O error, too, may pass, as a file system's on a network does.
+Error read_error(int error_number, std::string what, std::string on);
 
 class Decoder {
  public:

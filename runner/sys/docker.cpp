@@ -1,6 +1,7 @@
 #include "runner/sys/docker.h"
 
 #include "runner/sys/error.h"
+#include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/sockets.h"
 #include "runner/sys/text.h"
@@ -44,6 +45,16 @@ Container container_from(const Json& json) {
     for (const Json& network : json[networks])
       if (std::string address = text_at(network, "/IPAddress"); !address.empty())
         one.addresses.push_back(std::move(address));
+  one.user = text_at(json, "/Config/User");
+  if (const Json::json_pointer env("/Config/Env"); json.contains(env) && json[env].is_array())
+    for (const Json& line : json[env]) {
+      const std::string text = line.get<std::string>();
+      one.env[text.substr(0, text.find('='))] = text.substr(std::min(text.size(), text.find('=') + 1));
+    }
+  if (json.contains("Mounts") && json["Mounts"].is_array())
+    for (const Json& mount : json["Mounts"])
+      one.mounts.push_back({text_at(mount, "/Type") == "volume" ? text_at(mount, "/Name") : "",
+                            text_at(mount, "/Source"), text_at(mount, "/Destination")});
   const Json::json_pointer ports("/NetworkSettings/Ports");
   if (!json.contains(ports) || !json[ports].is_object()) return one;
   for (auto it = json[ports].begin(); it != json[ports].end(); ++it) {
@@ -122,6 +133,27 @@ std::optional<Container> Docker::inspect_one(const std::string& id) const {
   auto found = inspect({id});
   if (found.size() != 1) return std::nullopt;
   return std::move(found[0]);
+}
+
+std::vector<std::string> Docker::running_with(const std::string& volume_or_folder) const {
+  const Result result =
+      docker({"ps", "--no-trunc", "--filter", "volume=" + volume_or_folder, "--format", "{{.Names}}"});
+  if (!result.ok()) need_engine();
+  std::vector<std::string> names;
+  for (const std::string& line : split(trim(result.out), '\n'))
+    if (!line.empty()) names.push_back(line);
+  return names;
+}
+
+bool Docker::is_plain_volume(const std::string& name) const {
+  const Result result = docker({"volume", "inspect", "--format", "{{.Driver}} {{len .Options}}", name});
+  return result.ok() && trim(result.out) == "local 0";
+}
+
+std::string Docker::file_in(const Container& container, const std::string& path) const {
+  const TempFolder folder;
+  const std::string file = folder.path() + "/file";
+  return docker({"cp", "--follow-link", container.id + ":" + path, file}).ok() ? read_file(file) : "";
 }
 
 bool Docker::listens(const Container& container, int outside) {

@@ -1,6 +1,7 @@
 // Containers of the Docker engine of this host, through its command line.
 #pragma once
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,13 @@ struct Container {
     int outside = 0;
   };
   std::vector<Port> ports;  // TCP, published
+  struct Mount {
+    std::string volume;  // empty: a folder of this host
+    std::string source, inside;
+  };
+  std::vector<Mount> mounts;
+  std::string user;                        // as it was asked for: "", "999:999", "postgres"
+  std::map<std::string, std::string> env;  // with its image's
 
   bool runs() const { return status == "running" || status == "paused"; }
   bool ended() const { return status == "created" || status == "exited" || status == "dead"; }
@@ -58,6 +66,13 @@ class Docker {
   // Those of a service of a compose project, the ended ones and those of `compose run`, too.
   std::vector<Container> of_compose(const std::string& project, const std::string& service) const;
   std::optional<Container> inspect_one(const std::string& id) const;
+
+  // The names of those that run and have this volume, or this folder of the host.
+  std::vector<std::string> running_with(const std::string& volume_or_folder) const;
+  // Whether a volume is a plain folder of this host, always there.
+  bool is_plain_volume(const std::string& name) const;
+  // A file of the container, which need not run.
+  std::string file_in(const Container& container, const std::string& path) const;
 
   // Whether the service behind a port of the host listens, as seen within the container's own network.
   static bool listens(const Container& container, int outside);

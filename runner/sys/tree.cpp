@@ -23,7 +23,7 @@
 namespace relight::sys {
 namespace {
 
-[[noreturn]] void fail(const char* what, const std::string& path) {
+[[noreturn]] void fail_at(const char* what, const std::string& path) {
   throw system_error(errno, what, path);
 }
 
@@ -40,7 +40,7 @@ char kind_of(mode_t mode) {
 std::string link_text(int parent, const std::string& name, const std::string& path) {
   std::string text(4096, '\0');  // PATH_MAX: no link is longer
   ssize_t size = ::readlinkat(parent, name.c_str(), text.data(), text.size());
-  if (size < 0) fail("cannot read the link", path);
+  if (size < 0) fail_at("cannot read the link", path);
   text.resize(static_cast<std::size_t>(size));
   return text;
 }
@@ -50,7 +50,7 @@ std::optional<Entry> entry_of(int parent, const std::string& name, const std::st
                               const std::string& path, struct stat& info) {
   if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return std::nullopt;
-    fail("cannot look at", path);
+    fail_at("cannot look at", path);
   }
   Entry entry{.path = relative,
               .kind = kind_of(info.st_mode),
@@ -102,7 +102,7 @@ Skip set_apart_in(const std::string& root) {
 
 void refuse_mount(int folder, const std::string& path) {
   struct statx info;
-  if (::statx(folder, "", AT_EMPTY_PATH, STATX_TYPE, &info) != 0) fail("cannot look at", path);
+  if (::statx(folder, "", AT_EMPTY_PATH, STATX_TYPE, &info) != 0) fail_at("cannot look at", path);
   if (info.stx_attributes & STATX_ATTR_MOUNT_ROOT)
     throw Error(ErrorKind::permanent, "cannot remove", path, "it is a mount point", "unmount it first");
 }
@@ -112,10 +112,11 @@ void remove_below(int folder, const std::string& path) {
   for (const std::string& name : names_in(folder, path)) {
     const std::string here = below(path, name);
     if ((!fails_at("sys:unlink") && ::unlinkat(folder, name.c_str(), 0) == 0) || errno == ENOENT) continue;
-    if (errno != EISDIR) fail("cannot remove", here);
+    if (errno != EISDIR) fail_at("cannot remove", here);
     ::fchmodat(folder, name.c_str(), 0700, 0);  // ours, but closed to us: what fails is told by the next call
     remove_below(open_folder_at(folder, name, here).get(), here);
-    if (::unlinkat(folder, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) fail("cannot remove", here);
+    if (::unlinkat(folder, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
+      fail_at("cannot remove", here);
   }
 }
 
@@ -123,9 +124,9 @@ void remove_below(int folder, const std::string& path) {
 
 std::vector<std::string> names_in(int folder, const std::string& path) {
   Fd own(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));  // an offset of its own
-  if (!own) fail("cannot read the folder", path);
+  if (!own) fail_at("cannot read the folder", path);
   DIR* stream = ::fdopendir(own.get());
-  if (stream == nullptr) fail("cannot read the folder", path);
+  if (stream == nullptr) fail_at("cannot read the folder", path);
   own.release();
   std::vector<std::string> names;
   errno = 0;
@@ -143,13 +144,13 @@ std::vector<std::string> names_in(int folder, const std::string& path) {
 
 std::vector<std::string> names_in(const std::string& folder) {
   Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) fail("cannot open the folder", folder);
+  if (!fd) fail_at("cannot open the folder", folder);
   return names_in(fd.get(), folder);
 }
 
 Fd open_folder_at(int parent, const std::string& name, const std::string& path) {
   Fd fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) fail("cannot open the folder", path);
+  if (!fd) fail_at("cannot open the folder", path);
   return fd;
 }
 
@@ -162,12 +163,12 @@ std::vector<Attribute> attributes_of(const std::string& name, const std::string&
   std::string list(65536, '\0'), value(65536, '\0');  // the kernel's limits of both
   ssize_t size = ::llistxattr(name.c_str(), list.data(), list.size());
   if (size < 0 && (errno == ENOTSUP || errno == ENOSYS)) return attributes;
-  if (size < 0) fail("cannot read the extended attributes of", path);
+  if (size < 0) fail_at("cannot read the extended attributes of", path);
   for (const char* at = list.data(); at < list.data() + size; at += std::strlen(at) + 1) {
     const std::string attribute = at;
     if (attribute.starts_with("user.relight")) continue;
     const ssize_t length = ::lgetxattr(name.c_str(), at, value.data(), value.size());
-    if (length < 0) fail("cannot read the extended attributes of", path);
+    if (length < 0) fail_at("cannot read the extended attributes of", path);
     attributes.push_back({attribute, value.substr(0, static_cast<std::size_t>(length))});
   }
   std::sort(attributes.begin(), attributes.end(),
@@ -177,14 +178,14 @@ std::vector<Attribute> attributes_of(const std::string& name, const std::string&
 
 void walk(const std::string& path, const std::function<void(const Entry&)>& each) {
   Fd root(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!root) fail("cannot open the folder", path);
+  if (!root) fail_at("cannot open the folder", path);
   visit(root.get(), path, "",
         [&](const Entry& entry, int, const std::string&, const struct stat&) { each(entry); });
 }
 
 std::vector<std::string> mounts_below(const std::string& path) {
   char resolved[PATH_MAX];
-  if (::realpath(path.c_str(), resolved) == nullptr) fail("cannot look at", path);
+  if (::realpath(path.c_str(), resolved) == nullptr) fail_at("cannot look at", path);
   const std::string whole = resolved == std::string_view("/") ? "/" : std::string(resolved) + "/";
   std::vector<std::string> found;
   for (const std::string& line : split(read_file("/proc/self/mountinfo"), '\n')) {
@@ -200,25 +201,25 @@ void move_entries(const std::string& from, const std::string& to,
                   const std::function<bool(const std::string& name)>& stays,
                   const std::function<void()>& each_moved) {
   Fd source(::open(from.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!source) fail("cannot open the folder", from);
+  if (!source) fail_at("cannot open the folder", from);
   Fd into(::open(to.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!into) fail("cannot open the folder", to);
+  if (!into) fail_at("cannot open the folder", to);
   for (const std::string& name : names_in(source.get(), from)) {
     if (stays(name)) continue;
     if (::renameat2(source.get(), name.c_str(), into.get(), name.c_str(), RENAME_NOREPLACE) != 0)
-      fail("cannot move", below(from, name) + " -> " + below(to, name));
+      fail_at("cannot move", below(from, name) + " -> " + below(to, name));
     each_moved();
   }
   // One that was moved by an attempt that died is synced here, too.
-  if (::fsync(into.get()) != 0) fail("cannot sync", to);
-  if (::fsync(source.get()) != 0) fail("cannot sync", from);
+  if (::fsync(into.get()) != 0) fail_at("cannot sync", to);
+  if (::fsync(source.get()) != 0) fail_at("cannot sync", from);
 }
 
 void remove_tree(const std::string& path) {
   struct stat info;
   if (::lstat(path.c_str(), &info) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) return;
-    fail("cannot remove", path);
+    fail_at("cannot remove", path);
   }
   if (!S_ISDIR(info.st_mode)) return remove_file(path);
   // A mount below is found before the first file goes, so that a refusal has removed nothing.
@@ -228,21 +229,22 @@ void remove_tree(const std::string& path) {
   ::chmod(path.c_str(), 0700);
   {
     Fd root(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!root) fail("cannot remove", path);
+    if (!root) fail_at("cannot remove", path);
     remove_below(root.get(), path);
   }
-  if ((fails_at("sys:rmdir") || ::rmdir(path.c_str()) != 0) && errno != ENOENT) fail("cannot remove", path);
+  if ((fails_at("sys:rmdir") || ::rmdir(path.c_str()) != 0) && errno != ENOENT)
+    fail_at("cannot remove", path);
   sync_folder(parent_of(path));
 }
 
 std::uint64_t tree_bytes(const std::string& path) {
   struct stat root;
-  if (::lstat(path.c_str(), &root) != 0) fail("cannot look at", path);
+  if (::lstat(path.c_str(), &root) != 0) fail_at("cannot look at", path);
   std::uint64_t total = static_cast<std::uint64_t>(root.st_blocks) * 512;
   if (!S_ISDIR(root.st_mode)) return total;
   std::set<std::pair<dev_t, ino_t>> seen;
   Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder) fail("cannot open the folder", path);
+  if (!folder) fail_at("cannot open the folder", path);
   const auto add = [&](const Entry& entry, int, const std::string&, const struct stat& info) {
     if (entry.kind != 'd' && info.st_nlink > 1 && !seen.insert({info.st_dev, info.st_ino}).second) return;
     total += static_cast<std::uint64_t>(info.st_blocks) * 512;
@@ -276,7 +278,7 @@ std::string tree_digest(const std::string& path) {
   struct stat info;
   const std::string parent = parent_of(absolute(path)), name = name_of_path(absolute(path));
   Fd above(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!above) fail("cannot open the folder", parent);
+  if (!above) fail_at("cannot open the folder", parent);
   const std::string root_name = name == "/" ? "." : name;
   const std::optional<Entry> root = entry_of(above.get(), root_name, "", path, info);
   if (!root) return "absent";

@@ -78,7 +78,7 @@ class FileReader {
   std::string block_;
 };
 
-ArchiveEntry entry_of(const std::string& root, const std::string& path, struct stat& info) {
+ArchiveEntry archive_entry(const std::string& root, const std::string& path, struct stat& info) {
   const std::string whole = path.empty() ? root : root + "/" + path;
   if (::fstatat(AT_FDCWD, whole.c_str(), &info, path.empty() ? 0 : AT_SYMLINK_NOFOLLOW) != 0)
     throw system_error(errno, "cannot look at", whole);
@@ -126,9 +126,9 @@ Unpacked copy_checked(const std::string& from, const std::string& folder, const 
   std::map<std::pair<dev_t, ino_t>, std::string> linked;  // the first name of what has several
   const auto nothing = [](std::uint64_t&, std::string_view&) { return false; };
   struct stat info;
-  pipeline.add(entry_of(from, "", info), nothing);
+  pipeline.add(archive_entry(from, "", info), nothing);
   walk(from, [&](const Entry& found) {
-    ArchiveEntry entry = entry_of(from, found.path, info);
+    ArchiveEntry entry = archive_entry(from, found.path, info);
     entry.link = found.link;
     if (entry.kind == 'f' && info.st_nlink > 1) {
       const auto [first, fresh] = linked.try_emplace({info.st_dev, info.st_ino}, entry.path);

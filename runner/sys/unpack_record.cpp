@@ -43,7 +43,7 @@ std::string unescaped(std::string_view text) {
 
 // A number up to the next space; both are taken off the line.
 template <class Number>
-bool take_number(std::string_view& line, Number& number) {
+bool take_off(std::string_view& line, Number& number) {
   const auto [end, fault] = std::from_chars(line.data(), line.data() + line.size(), number);
   const auto size = static_cast<std::size_t>(end - line.data());
   if (fault != std::errc() || size >= line.size() || *end != ' ') return false;
@@ -100,7 +100,7 @@ void UnpackRecord::read(const std::string& text) {
     Done done{std::string(line.substr(0, kHashSize)), 0, 0, false};
     done.twice = done.sha256 == kReplaced;
     line.remove_prefix(kHashSize + 1);
-    if (!take_number(line, done.size) || !take_number(line, done.mtime_ns)) continue;
+    if (!take_off(line, done.size) || !take_off(line, done.mtime_ns)) continue;
     const auto [one, fresh] = done_.try_emplace(unescaped(line), done);
     if (!fresh) one->second.twice = true;
   }
