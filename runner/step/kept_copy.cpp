@@ -51,12 +51,14 @@ void KeptCopy::make() {
   failpoint("kept_copy:begun");
   sys::copy_tree(move_.target(), move_.beside());
   failpoint("kept_copy:copied");
+  call_.note(note_of_copy(), true);
   move_.mark();
 }
 
-void KeptCopy::put_back() {
+void KeptCopy::put_back(bool made) {
   switch (move_.state()) {
     case Switch::State::nothing:
+      if (made) throw copy_is_gone(call_, move_.target(), move_.beside());
       move_.revert();  // a mark of the target that a killed attempt left
       move_.drop_new();
       break;
@@ -83,9 +85,17 @@ Json KeptCopy::kept() const {
 }
 
 std::vector<std::string> KeptCopy::newer() const {
+  if (!whole() && call_.notes().contains(note_of_copy())) return {move_.target() + ": " + copy_gone};
   if (move_.state() != Switch::State::marked) return {};
   const std::string told = newer_than(move_.beside(), move_.target());
   return told.empty() ? std::vector<std::string>() : std::vector{move_.target() + ": " + told + kept_aside};
+}
+
+Error copy_is_gone(const Call& call, const std::string& of, const std::string& copy) {
+  return Error(ErrorKind::needs_person, "the kept copy is gone", of,
+               "this run made it, and " + copy + " is not there",
+               "bring " + of + " back from the backup that was taken before, then `relight resume " +
+                   call.run() + " --done " + call.step() + "`");
 }
 
 }  // namespace relight

@@ -7,6 +7,7 @@
 #include "runner/step/call.h"
 #include "runner/step/step.h"
 #include "runner/step/switch.h"
+#include "runner/sys/error.h"
 #include "runner/sys/json.h"
 
 namespace relight {
@@ -23,15 +24,22 @@ class KeptCopy {
   // Nothing there: nothing to keep. Converges. DURABLE
   void make();
   // The copy is the target, and what was the target since lies where the copy lay. A copy that is not whole
-  // is gone. Converges. DURABLE
-  void put_back();
+  // is removed; one that make() has `made` and that is gone is an Error. Converges. DURABLE
+  void put_back(bool made);
   void discard();                          // frees the copy, or what came after it
   Json kept() const;                       // as Step::kept
-  std::vector<std::string> newer() const;  // as Step::newer
+  std::vector<std::string> newer() const;  // as Step::newer; also that the copy is gone
 
  private:
+  std::string note_of_copy() const { return "copied " + move_.target(); }
+
   Call& call_;
   Switch move_;
 };
+
+// Of an undo that finds nothing to put back, though the step had made it.
+Error copy_is_gone(const Call& call, const std::string& of, const std::string& copy);
+inline constexpr const char* copy_gone =
+    "the kept copy is gone: a rollback stops there, and needs the backup";
 
 }  // namespace relight

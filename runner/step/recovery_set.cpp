@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "runner/step/passphrase.h"
 #include "runner/sys/archive.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
@@ -81,8 +82,9 @@ void check_files(const RecoverySet& set, bool every_byte, Call& call, SetReport&
     ++looked;
     try {
       struct stat status;
-      if (lstat(whole.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
-        report.problems.push_back(damaged(whole, errno == ENOENT ? "it is missing" : "it is no file"));
+      const bool there = lstat(whole.c_str(), &status) == 0;
+      if (!there || !S_ISREG(status.st_mode)) {
+        report.problems.push_back(damaged(whole, there ? "it is no file" : "it is missing"));
         continue;
       }
       const auto now = static_cast<std::uint64_t>(status.st_size);
@@ -101,9 +103,10 @@ void check_files(const RecoverySet& set, bool every_byte, Call& call, SetReport&
                                        (every_byte ? ", every hash" : ", by name and size")});
 }
 
-SetReport verify_set(const RecoverySet& set, bool every_byte, Call& call) {
+SetReport verify_set(const RecoverySet& set, bool every_byte, const Secret* passphrase, Call& call) {
   SetReport report;
   check_files(set, every_byte, call, report);
+  check_passphrase(set, passphrase, report);
   for (const StepType* type : step_table()) {
     if (type->verify == nullptr) continue;
     try {
@@ -112,6 +115,9 @@ SetReport verify_set(const RecoverySet& set, bool every_byte, Call& call) {
       report.problems.push_back(problem_of(error));
     }
   }
+  const bool binds = !set.json.value("files", Json()).empty() || report.parts.size() > 1;
+  if (!binds && report.problems.empty())
+    report.problems.push_back({cannot_read, set.folder + "/" + set_file, "it binds nothing", other_copy});
   return report;
 }
 

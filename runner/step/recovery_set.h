@@ -3,13 +3,15 @@
 //
 // backup.json is an object with "format": "recovery-set/1", "product", "version", "time" (UTC), and
 //   "files": [{"path", "size", "sha256"}...]   every file that it binds, paths below the folder
-// What else it holds is the families': "database", "blobs", "fingerprints", "releases".
+// "passphrase" (passphrase.h), where there is one. What else it holds is the families': "database", "blobs",
+// "fingerprints", "releases".
 #pragma once
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "runner/step/call.h"
+#include "runner/step/secret.h"
 #include "runner/step/step.h"
 #include "runner/sys/json_whole.h"
 
@@ -32,8 +34,8 @@ RecoverySet read_set(const std::string& folder);
 // that nobody bound are none of its.
 void check_files(const RecoverySet& set, bool every_byte, Call& call, SetReport& report);
 
-// The files, then each family's parts.
-SetReport verify_set(const RecoverySet& set, bool every_byte, Call& call);
+// The files, then the passphrase, then each family's parts. `passphrase`: null where none is at hand.
+SetReport verify_set(const RecoverySet& set, bool every_byte, const Secret* passphrase, Call& call);
 
 // {"path", "size", "sha256"} of every file below the folder that a backup.json must bind: not itself, none
 // that is hidden or `left_out` says.

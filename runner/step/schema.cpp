@@ -154,7 +154,10 @@ std::vector<Fault> check_tagged(const Field& field, const Json& value) {
   if (std::find(field.choices.begin(), field.choices.end(), tag) == field.choices.end() ||
       !is_table(value.begin().value()))
     return {wrong(field, "made by " + sys::join(field.choices, " or "), value, "")};
-  std::vector<Fault> faults = check_values(field.parts, value.begin().value());
+  const auto own = std::find_if(field.parts.begin(), field.parts.end(),
+                                [&](const Field& part) { return part.name == tag; });
+  std::vector<Fault> faults =
+      check_values(own != field.parts.end() ? own->parts : field.parts, value.begin().value());
   for (Fault& fault : faults) fault.field = field.name + "." + fault.field;
   return faults;
 }

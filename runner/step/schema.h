@@ -39,7 +39,7 @@ struct Field {
   std::string doc;
   std::string example;  // as it stands in a runbook
   std::vector<std::string> choices;
-  std::vector<Field> parts = {};  // of a tagged value
+  std::vector<Field> parts = {};  // of a tagged value; where they differ, a Field a family with its own
 };
 
 const char* name_of(FieldType type);

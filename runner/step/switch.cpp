@@ -88,6 +88,9 @@ bool Switch::had_old() const {
 std::string Switch::kept() const {
   return state() == State::switched && had_old() ? way_->old_place() : "";
 }
+void Switch::prepare() {
+  way_->prepare();
+}
 void Switch::mark() {
   way_->mark();
 }

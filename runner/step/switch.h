@@ -1,9 +1,9 @@
 // The switch: the one move that makes the new data current, and its way back.
 //
-// The new data is made at beside(); mark() says that it is whole; commit() makes it the target and puts the
-// old data aside. Every call converges: killed at any instant and called again, it ends in the same state.
-// Works for folders and files; a symbolic link cannot bear a marker, and tells by its own text (see
-// release.pin).
+// After prepare() the new data is made at beside(); mark() says that it is whole; commit() makes it the
+// target and puts the old data aside. Every call converges: killed at any instant and called again, it ends
+// in the same state. Works for folders and files; a symbolic link cannot bear a marker, and tells by its own
+// text (see release.pin).
 //
 // It is made in one of two ways:
 // - By one exchange (or a rename where there is no target), atomic: the old data then lies at beside(). Which
@@ -49,6 +49,7 @@ class Switch {
   State state() const;
   bool had_old() const;  // when switched: was there a target before?
 
+  void prepare();   // nothing was made yet: notes what only now can be told of the target. DURABLE
   void mark();      // beside() is whole and synced: marks it and the old. DURABLE
   void commit();    // marked -> switched; nothing to do when switched. DURABLE
   void revert();    // to the target as it was, the new data at beside(). DURABLE

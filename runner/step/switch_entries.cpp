@@ -36,6 +36,7 @@ class Entries final : public Switch::Way {
   State state() const override;
   bool had_old() const override { return sys::exists(old_); }
   std::string old_place() const override { return old_; }
+  void prepare() override;
   void mark() override;
   void commit() override;
   void revert() override;
@@ -52,6 +53,8 @@ class Entries final : public Switch::Way {
   void begin() const;
   void move(const std::string& from, const std::string& to, const char* moved) const;
   void dress(const std::string& like, const std::string& marker) const;
+  std::string note_of_time() const { return "time of " + target_; }
+  void put_time_back() const;
 
   const std::string home_, old_;
 };
@@ -93,6 +96,26 @@ Switch::State Entries::state() const {
     default:
       return State::marked;
   }
+}
+
+// HOME is made within the target, and changes its time before anything of the switch is done.
+void Entries::prepare() {
+  struct stat info;
+  if (call_.notes().contains(note_of_time()) || stat(target_.c_str(), &info) != 0) return;
+  call_.note(note_of_time(), {info.st_mtim.tv_sec, info.st_mtim.tv_nsec});
+}
+
+void Entries::put_time_back() const {
+  const auto noted = call_.notes().find(note_of_time());
+  if (noted == call_.notes().end()) return;
+  const timespec times[] = {{0, UTIME_OMIT}, {noted->at(0).get<time_t>(), noted->at(1).get<long>()}};
+  struct stat now;
+  if (stat(target_.c_str(), &now) == 0 && now.st_mtim.tv_sec == times[1].tv_sec &&
+      now.st_mtim.tv_nsec == times[1].tv_nsec)
+    return;
+  if (utimensat(AT_FDCWD, target_.c_str(), times, 0) != 0)
+    throw system_error(errno, "cannot set the time of", target_);
+  sys::sync_folder(target_);
 }
 
 void Entries::mark() {
@@ -212,6 +235,8 @@ void Entries::drop_new() {
   sys::clear_marker(old_);
   if (rmdir(old_.c_str()) != 0 && errno != ENOENT) throw system_error(errno, "cannot remove", old_);
   sys::remove_tree(home_);
+  failpoint("switch:home_gone");
+  put_time_back();
 }
 
 }  // namespace

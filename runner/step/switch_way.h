@@ -18,6 +18,7 @@ class Switch::Way {
   virtual State state() const = 0;
   virtual bool had_old() const = 0;
   virtual std::string old_place() const = 0;  // where the old data lies when switched
+  virtual void prepare() {}
   virtual void mark() = 0;
   virtual void commit() = 0;
   virtual void revert() = 0;
