@@ -107,6 +107,10 @@ void add_commands(CLI::App& app, Options& options) {
   CLI::App* verify = app.add_subcommand("verify", "would this backup restore? Checks it without restoring");
   verify->add_option("BACKUP", options.backup, "the folder of a recovery set")->required()->type_name("");
   add_depth(verify, options, "how closely to look (full)");
+  verify
+      ->add_option("--passphrase-file", options.passphrase_file,
+                   "is what this file holds the passphrase that it was sealed with?")
+      ->type_name("FILE");
   verify->preparse_callback([&](std::size_t) { options.full = true; });
   verify->add_flag("--json", options.json, "print JSON");
 
@@ -115,6 +119,8 @@ void add_commands(CLI::App& app, Options& options) {
   peek->add_option("--step", options.step, "the step whose recovery it is, where there are several")
       ->type_name("STEP");
   peek->add_option("--to", options.to, "another moment than the runbook's")->type_name("MOMENT");
+  peek->add_option("--database", options.database, "another database of the cluster than the runbook's")
+      ->type_name("NAME");
   peek->add_option("--table", options.table, "the table whose rows are wanted, as CSV")
       ->type_name("SCHEMA.TABLE");
   peek->add_option("--where", options.where, "only the rows for which this is true")->type_name("SQL");
@@ -124,7 +130,9 @@ void add_commands(CLI::App& app, Options& options) {
       ->type_name("DIR");
 
   CLI::App* window = app.add_subcommand("window", "from when to when could this backup be recovered?");
-  window->add_option("BACKUP", options.backup, "a recovery set, or a folder of base backups and WAL")
+  window
+      ->add_option("BACKUP", options.backup,
+                   "a recovery set, a folder of base backups and WAL, or a repository of them")
       ->required()
       ->type_name("");
   add_depth(window, options, "how closely to look (quick)");

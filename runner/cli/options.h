@@ -11,6 +11,8 @@ struct Options {
   std::string runbook;
   std::string backup;             // verify, window
   std::string around;             // window
+  std::string passphrase_file;    // verify
+  std::string database;           // peek
   std::string run;                // RUN: an id, a unique start of one, or "" for the latest
   std::string step;               // STEP of log and peek, TYPE of steps, COMMAND of help
   std::vector<std::string> sets;  // NAME=VALUE

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
@@ -68,6 +69,13 @@ Plan plan_of_copy(const Plan& plan, const PlannedStep& step, const Options& opti
     throw Error(ErrorKind::refused, "cannot peek into the step", step.name,
                 "it needs what the step " + *used.begin() + " will tell",
                 "write a runbook of its own for it, with that value as an input");
+  if (!options.database.empty()) {
+    const auto& fields = step.step_type->fields;
+    if (std::none_of(fields.begin(), fields.end(), [](const Field& one) { return one.name == "database"; }))
+      throw Error(ErrorKind::refused, "cannot use --database", options.database,
+                  "a " + step.type + " has no databases to choose from", "leave it out");
+    params["database"] = options.database;
+  }
   for (const Fault& fault : check_values(step.step_type->fields, params))
     throw Error(ErrorKind::refused, "cannot peek", fault.field, fault.what, fault.hint);
   Plan copy;

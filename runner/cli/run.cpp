@@ -127,8 +127,13 @@ int command_run(const Options& options, const Program& program) {
   if (!options.json)
     std::printf("run %s of %s, %s\n", folder.id().c_str(), result.plan.runbook.c_str(),
                 counted(result.plan.steps.size(), "step").c_str());
-  return go(folder, result.plan, options, program, std::move(engine_options),
-            [](Engine& engine) { return engine.run(); });
+  try {
+    return go(folder, result.plan, options, program, std::move(engine_options),
+              [](Engine& engine) { return engine.run(); });
+  } catch (const Held&) {
+    sys::remove_tree(folder.path());  // nothing has begun: it is no run that anything could be asked of
+    throw;
+  }
 }
 
 int command_resume(const Options& options, const Program& program) {
@@ -229,6 +234,14 @@ int command_abandon(const Options& options, const Program&) {
   const Abandoned abandoned = abandon_run(folder);
   std::printf("run %s is abandoned:\n  its targets are free, what it changed stays as it is\n",
               folder.id().c_str());
+  if (!abandoned.begun.empty())
+    std::printf("  %s\n  %s\n",
+                wrapped("begun and not taken back: " + sys::join(abandoned.begun, ", ") +
+                            "; what was made beside the targets stays, too: remove the hidden folders and "
+                            "databases whose names hold",
+                        2)
+                    .c_str(),
+                folder.id().c_str());
   if (!abandoned.damaged_journal.empty())
     std::printf("its damaged journal is kept as\n  %s\n", abandoned.damaged_journal.c_str());
   return exit_done;

@@ -18,7 +18,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-Json or_null(const std::string& text) {
+Json null_if_empty(const std::string& text) {
   return text.empty() ? Json(nullptr) : Json(text);
 }
 
@@ -64,7 +64,7 @@ Json downtime_json(const RunRecord& record) {
     for (const Outage& outage : watched.outages)
       all.push_back({{"step", step},
                      {"from", outage.from},
-                     {"to", or_null(outage.to)},
+                     {"to", null_if_empty(outage.to)},
                      {"ms", outage.to.empty() ? Json(nullptr) : Json(outage.length.count())},
                      {"in_rollback", outage.in_rollback}});
   return all;
@@ -81,8 +81,19 @@ std::string kept_text(const RunFolder& folder, const RunRecord& record) {
     }
   }
   if (things == 0) return "";
-  return fmt::format("kept: {} of what was there before; free it with\n  relight keep --drop {}\n",
-                     sys::show_size(bytes), folder.id());
+  return fmt::format("kept: {} of what was there before{}; free it with\n  relight keep --drop {}\n",
+                     sys::show_size(bytes),
+                     record.state == RunRecord::State::rolled_back ? " the rollback" : "", folder.id());
+}
+
+// Why a run went back by itself: the steps that failed are undone by now.
+std::string causes(const Plan& plan, const RunRecord& record) {
+  std::string text;
+  for (const PlannedStep& step : plan.steps)
+    if (const StepRecord& past = record.step(step.name);
+        past.state == StepRecord::State::undone && past.error)
+      text += wrapped("step " + step.name + " failed: " + past.error->what(), 2) + "\n";
+  return text;
 }
 
 std::string failures(const Plan& plan, const RunRecord& record, const RunFolder& folder) {
@@ -143,8 +154,8 @@ Json status_json(const RunFolder& folder, const Plan& plan, const RunRecord& rec
                  {"type", step.type},
                  {"state", name_of(past.state)},
                  {"attempts", past.attempts},
-                 {"started_at", or_null(past.started_at)},
-                 {"finished_at", or_null(past.finished_at)},
+                 {"started_at", null_if_empty(past.started_at)},
+                 {"finished_at", null_if_empty(past.finished_at)},
                  {"outputs", past.outputs ? *past.outputs : Json(nullptr)}};
     if (past.error && (past.state == StepRecord::State::failed || past.undo_failed))
       json["error"] = past.error->what();
@@ -219,7 +230,7 @@ std::string summary_text(const RunFolder& folder, const Plan& plan, const RunRec
       out += downtime_text(record);
       break;
     case exit_rolled_back:
-      out += failures(plan, record, folder) +
+      out += causes(plan, record) + failures(plan, record, folder) +
              "failed, and rolled back: what the run changed is as it was before\n" + downtime_text(record);
       break;
     case exit_waiting:
@@ -247,11 +258,10 @@ std::string summary_text(const RunFolder& folder, const Plan& plan, const RunRec
         out += "  relight rollback " + id + "   puts back what was changed\n";
       break;
   }
-  if (record.state == RunRecord::State::done) {
-    out += kept_text(folder, record);
-    if (is_protected(plan, record) == false)
-      out += "NOT PROTECTED: there is no base backup of the new timeline yet. Take one now.\n";
-  }
+  const bool done = record.state == RunRecord::State::done;
+  if (done || record.state == RunRecord::State::rolled_back) out += kept_text(folder, record);
+  if (done && is_protected(plan, record) == false)
+    out += "NOT PROTECTED: there is no base backup of the new timeline yet. Take one now.\n";
   return out;
 }
 

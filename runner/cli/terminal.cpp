@@ -53,13 +53,13 @@ Terminal::Terminal(const Plan& plan, const RunFolder& folder, bool quiet, std::F
 }
 
 Terminal::~Terminal() {
-  if (has_live_line_) put("");
+  if (!live_line_.empty()) put("");
 }
 
 void Terminal::put(const std::string& text) {
   if (quiet_) return;
-  std::string out = has_live_line_ ? "\r\033[K" : "";
-  has_live_line_ = false;
+  std::string out = live_line_.empty() ? "" : "\r\033[K";
+  live_line_.clear();
   if (!text.empty()) out += text + "\n";
   std::fputs(out.c_str(), out_);
   std::fflush(out_);
@@ -81,9 +81,10 @@ void Terminal::step_progress(const PlannedStep& step, const std::string& phase, 
   std::string text = fmt::format("{}  {:<{}}  {}", time_of_day(), step.name, name_width_, phase);
   if (total > 0) text += fmt::format(" {} %", done * 100 / total);
   if (text.size() > 79) text.resize(79);
+  if (text == live_line_) return;  // a slow line need not carry a thousand of them
+  live_line_ = text;
   std::fputs(("\r\033[K" + text).c_str(), out_);
   std::fflush(out_);
-  has_live_line_ = true;
 }
 
 void Terminal::step_ended(const PlannedStep& step, const StepRecord& record, const std::string& op,
@@ -122,7 +123,7 @@ void Terminal::note(const std::string& text) {
 }
 
 void Terminal::trouble(const Error& error) {
-  if (has_live_line_) put("");
+  if (!live_line_.empty()) put("");
   print_error(error);
 }
 

@@ -32,8 +32,8 @@ class Terminal : public Events {
   const RunFolder& folder_;
   std::size_t name_width_ = 0;
   std::FILE* const out_;
-  bool quiet_, live_;  // live: it is a terminal, the last line may be rewritten
-  bool has_live_line_ = false;
+  bool quiet_, live_;      // live: it is a terminal, the last line may be rewritten
+  std::string live_line_;  // empty: the last line stays
 };
 
 }  // namespace relight

@@ -1,11 +1,13 @@
 // verify: would this recovery set restore? Reads only.
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "runner/cli/commands.h"
 #include "runner/cli/look.h"
 #include "runner/cli/print.h"
 #include "runner/engine/engine.h"
+#include "runner/engine/secrets.h"
 #include "runner/step/recovery_set.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
@@ -14,7 +16,7 @@
 namespace relight {
 namespace {
 
-std::string text_of(const RecoverySet& set, const SetReport& report) {
+std::string verified_text(const RecoverySet& set, const SetReport& report) {
   std::string text = "recovery set of " + set.text("product") + " " + set.text("version") + ", sealed " +
                      set.text("time") + "\n";
   std::size_t width = 0;
@@ -30,7 +32,7 @@ std::string text_of(const RecoverySet& set, const SetReport& report) {
   return text;
 }
 
-Json json_of(const RecoverySet& set, const SetReport& report) {
+Json verified_json(const RecoverySet& set, const SetReport& report) {
   Json parts = Json::array(), problems = Json::array();
   for (const SetReport::Part& part : report.parts)
     parts.push_back({{"part", part.name}, {"found", part.found}});
@@ -50,11 +52,14 @@ Json json_of(const RecoverySet& set, const SetReport& report) {
 int command_verify(const Options& options, const Program&) {
   const RecoverySet set = read_set(sys::absolute(options.backup));
   Look call("verify", options.full);
-  const SetReport report = verify_set(set, options.full, call);
+  std::optional<Secret> passphrase;
+  if (!options.passphrase_file.empty())
+    passphrase = read_secret(Json::object({{"file", sys::absolute(options.passphrase_file)}}), {});
+  const SetReport report = verify_set(set, options.full, passphrase ? &*passphrase : nullptr, call);
   if (options.json)
-    std::printf("%s\n", json_of(set, report).dump().c_str());
+    std::printf("%s\n", verified_json(set, report).dump().c_str());
   else
-    std::fputs(text_of(set, report).c_str(), stdout);
+    std::fputs(verified_text(set, report).c_str(), stdout);
   return report.problems.empty() ? exit_done : exit_failed;
 }
 

@@ -118,6 +118,15 @@ TEST_CASE("a query of one's own goes into a file") {
   look.check_away();
 }
 
+TEST_CASE("another database of the cluster is looked into, where it has one of that name") {
+  const Looking look;
+  const Ran ran = look.peek({"--database", "postgres", "--sql", "select current_database() as it"});
+  CAPTURE(ran.err);
+  CHECK(ran.exit == 0);
+  CHECK(ran.out == "it\npostgres\n");
+  look.check_away();
+}
+
 TEST_CASE("a table that is not there names near ones, and leaves nothing") {
   const struct {
     const char *table, *says;

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
+#include "runner/sys/text.h"
 #include "runner/sys/wait.h"
 #include "tests/support/postgres.h"
 #include "tests/support/program.h"
@@ -41,6 +43,7 @@ blobs.keep "keep" { path = input.dir / "data" }
             "keep: " + bench.file("data") +
             ": 2 files were added, 1 was changed, 1 was removed; a rollback puts that aside") !=
         std::string::npos);
+  for (const std::string& line : sys::split(asked.out, '\n')) CHECK(line.size() <= 80);
   CHECK(bench.read("data/a") == "changed");
   CHECK(bench.relight({"rollback", "--yes"}).exit == 0);
   CHECK(bench.read("data/a") == "data/a");
@@ -71,4 +74,50 @@ TEST_CASE("a rollback says first how many rows are newer") {
   CHECK(flat(asked.out).find("keep: database app: at least 2 rows were inserted, 1 updated; a rollback puts "
                              "that aside") != std::string::npos);
   CHECK(postgres.value("select count(*) from notes", "app") == "1");
+}
+
+TEST_CASE("a copy that is gone is told first, and stops the rollback where it was to be put back") {
+  Bench bench;
+  Postgres postgres;
+  postgres.execute("create database app");
+  sys::make_folders(bench.file("data"));
+  bench.write("data/a", "old");
+  const Ran ran = bench.run(R"(
+runbook "keep" {}
+local input = inputs { dir = { doc = "where", type = "path" }, server = { doc = "its server" } }
+blobs.keep "blobs" { path = input.dir / "data" }
+postgres.keep "database" { database = "app", server = input.server }
+)",
+                            {"--set", "dir=" + bench.path(), "--set", "server=" + postgres.conninfo()});
+  INFO(ran.out, ran.err);
+  REQUIRE(ran.exit == 0);
+  bench.write("data/a", "new");
+  const Json steps = bench.status()["steps"];
+  const std::string run = bench.status()["run"], copy = steps[1]["outputs"]["copy"];
+  sys::remove_tree(steps[0]["outputs"]["copy"]);
+  postgres.execute("drop database \"" + copy + "\"");
+
+  const std::string gone = ": the kept copy is gone: a rollback stops there, and needs the backup";
+  Ran back = bench.relight({"rollback", "--yes"});
+  {
+    INFO(back.out, back.err);
+    CHECK(back.exit == 4);
+    const std::string told = flat(back.out + back.err);
+    CHECK(told.find("database: database app" + gone) != std::string::npos);
+    CHECK(told.find("blobs: " + bench.file("data") + gone) != std::string::npos);
+    CHECK(told.find("the kept copy is gone: database app: this run made it, and database " + copy +
+                    " is not there") != std::string::npos);
+    CHECK(told.find("then `relight resume " + run + " --done database`") != std::string::npos);
+  }
+  back = bench.relight({"resume", "--done", "database"});
+  {
+    INFO(back.out, back.err);
+    CHECK(back.exit == 4);
+    CHECK(flat(back.out + back.err).find("the kept copy is gone: " + bench.file("data")) !=
+          std::string::npos);
+  }
+  CHECK(bench.read("data/a") == "new");
+  back = bench.relight({"resume", "--done", "blobs"});
+  INFO(back.out, back.err);
+  CHECK(back.exit == 0);
 }

@@ -20,6 +20,7 @@ struct Made {
     sys::make_folders(bench.file("blobs/3f"));
     bench.write("blobs/3f/one", "one");
     bench.write("blobs/vault.key", "key");
+    bench.write("passphrase", passphrase + "\n", 0600);
     bench.write("env", "PORT=1\nMASTER=" + std::string(32, 'm') + "\n", 0600);
     sys::make_folders(bench.file("set"));
     ran = bench.run(R"(
@@ -34,8 +35,9 @@ key.escrow "keys" { key = secret.file(input.dir .. "/env"), variables = { "MASTE
   into = input.dir / "elsewhere/keys" }
 local sealed = backup.seal "seal" { set = set, product = "app", version = "1.0.0",
   database = { name = "app", dump = dump.path, base = base.path, lsn = dump.lsn },
-  blobs = { archive = packed.path, manifest = packed.manifest } }
-backup.verify "verified" { set = sealed.set, product = "app", version = "1.0.0" }
+  blobs = { archive = packed.path, manifest = packed.manifest }, passphrase = secret.file(input.dir .. "/passphrase") }
+backup.verify "verified" { set = sealed.set, product = "app", version = "1.0.0",
+  passphrase = secret.file(input.dir .. "/passphrase") }
 )",
                     {"--set", "server=" + server.conninfo(), "--set", "dir=" + bench.path()});
     server.execute("insert into notes select i, 'later' from generate_series(501, 600) i", "app");
@@ -44,6 +46,7 @@ backup.verify "verified" { set = sealed.set, product = "app", version = "1.0.0" 
     copy.argv = {"cp", "-a", server.archive_folder(), bench.file("set/wal")};
     sys::output_of(copy, "cannot copy the archive");
   }
+  const std::string passphrase = "correct horse battery staple";
   Postgres server{{.archive = true}};
   Bench bench;
   Ran ran;
@@ -106,6 +109,65 @@ TEST_CASE("a run makes a recovery set, and it verifies") {
   const Json json = sys::parse_json(copy.verify({"--json"}).out);
   CHECK(json["problems"].empty());
   CHECK(json["parts"].size() == 6);
+}
+
+TEST_CASE("the passphrase at hand is proved to be the one that the set was sealed with") {
+  REQUIRE(made().ran.exit == 0);
+  const Copy copy;
+  const auto verify = [&](const std::string& text) {
+    copy.bench.write("passphrase", text, 0600);
+    return copy.verify({"--depth", "quick", "--passphrase-file", copy.path("passphrase")});
+  };
+  // The file's line end is no part of it, a blank is.
+  for (const std::string end : {"", "\n", "\r\n"}) {
+    const Ran right = verify(made().passphrase + end);
+    INFO(right.out, right.err);
+    CHECK(right.exit == 0);
+    CHECK(right.out.find("passphrase   the one that the set was made with") != std::string::npos);
+  }
+  for (const std::string& text : {made().passphrase + " ", std::string("another one"), std::string()}) {
+    const Ran wrong = verify(text);
+    INFO(wrong.out, wrong.err);
+    CHECK(wrong.exit == 1);
+    CHECK(flat(wrong.out).find("the wrong passphrase: " + copy.path("set/backup.json") +
+                               ": the set was made with another one") != std::string::npos);
+  }
+  CHECK(flat(copy.verify({"--depth", "quick"}).out).find("the passphrase is not checked") !=
+        std::string::npos);
+  const Ran none = copy.verify({"--passphrase-file", copy.path("nowhere")});
+  CHECK(none.exit == 2);
+  CHECK(flat(none.err).find("cannot read a secret: file:" + copy.path("nowhere")) != std::string::npos);
+
+  // A runbook is told in its plan; and nowhere does the passphrase rest.
+  verify("a wrong passphrase");
+  const Ran planned =
+      copy.bench.run(R"(
+runbook "look" {}
+local input = inputs { dir = { doc = "where", type = "path" }, pass = { doc = "it", type = "secret" } }
+backup.verify "verified" { set = input.dir / "set", passphrase = input.pass }
+)",
+                     {"--set", "dir=" + copy.bench.path(), "--set", "pass=file:" + copy.path("passphrase")});
+  CHECK(planned.exit == 2);
+  CHECK(flat(planned.out + planned.err).find("the wrong passphrase") != std::string::npos);
+  for (const std::string& folder : {made().bench.path(), copy.bench.path()}) {
+    sys::Command grep;
+    grep.argv = {"grep", "-rlF", "--exclude=passphrase", "-e", made().passphrase, "-e", "a wrong passphrase",
+                 folder};
+    CHECK(sys::run(grep).out == "");
+  }
+
+  // Nothing is proved where nothing is recorded, or what is recorded is damaged.
+  Json set = sys::parse_json(copy.bench.read("set/backup.json"));
+  CHECK(set["passphrase"]["iterations"] == 600'000);
+  set["passphrase"]["hash"] = "12";
+  copy.bench.write("set/backup.json", set.dump());
+  copy.broken("a damaged check value", "the passphrase cannot be checked");
+  set.erase("passphrase");
+  copy.bench.write("set/backup.json", set.dump());
+  CHECK(copy.verify({"--depth", "quick"}).exit == 0);
+  const Ran unrecorded = verify(made().passphrase);
+  CHECK(unrecorded.exit == 1);
+  CHECK(flat(unrecorded.out).find("it records none") != std::string::npos);
 }
 
 TEST_CASE("the release that a set brings is what was released, and of the set's version") {
@@ -199,6 +261,13 @@ TEST_CASE("whatever is damaged in a set is found, and named") {
   SUBCASE("a file that is gone") {
     sys::remove_file(copy.path("set/blobs.sha256"));
     copy.broken("blobs", "blobs.sha256: it is missing");
+  }
+  SUBCASE("all that it binds") {
+    Json json = sys::parse_json(sys::read_file(copy.path("set/backup.json")));
+    for (const char* part : {"database", "blobs", "fingerprints", "passphrase"}) json.erase(part);
+    json["files"] = Json::array();
+    sys::write_file(copy.path("set/backup.json"), json.dump(), 0644);
+    copy.broken("nothing", "backup.json: it binds nothing");
   }
   SUBCASE("backup.json") {
     copy.flip("backup.json", 0.0);

@@ -1,6 +1,7 @@
 // Runs of the whole program: order, failure, retry, timeouts, approvals, skips.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -87,10 +88,53 @@ TEST_CASE("a rollback undoes what was done, the last first") {
     CHECK(back.exit == 0);
   }
   SUBCASE("by itself") {
-    CHECK(bench.run(shell_book(steps, "on_failure = \"rollback\""), dir(bench)).exit == 3);
+    const Ran ran = bench.run(shell_book(steps, "on_failure = \"rollback\""), dir(bench));
+    CHECK(ran.exit == 3);
+    CHECK(ran.out.find("\nstep bad failed: ") != std::string::npos);
   }
   CHECK(bench.read("out") == "one\ntwo\nundo bad\nundo two\nundo one\n");
   CHECK(bench.run_state() == "rolled-back");
+}
+
+TEST_CASE("what was well before the first effect must be so after a rollback; what was not is not asked") {
+  Bench bench;
+  bench.write("up", "");
+  const auto book = [](const std::string& undo) {
+    return shell_book(R"(
+    local function asked(name, file, more)
+      local fields = { command = { "/bin/sh", "-c", "echo " .. name .. " >> asked; test -e " .. file },
+                       cwd = input.dir, proves = "both" }
+      for field, value in pairs(more or {}) do fields[field] = value end
+      probe.command(name)(fields)
+    end
+    asked("well", "up")
+    sh("change", "rm up; touch changed", { cwd = input.dir, undo = { "/bin/sh", "-c",
+       "cd '" .. input.dir .. "'; rm -f changed; )" +
+                          undo + R"(" } })
+    asked("changed", "changed", { within = "1h" })
+    sh("bad", "false")
+  )",
+                      "on_failure = \"rollback\"");
+  };
+  SUBCASE("it is") {
+    const Ran ran = bench.run(book("touch up"), dir(bench));
+    INFO(ran.out, ran.err);
+    CHECK(ran.exit == 3);
+    // Measured, run, and proved again; the other would wait for an hour.
+    const std::string asked = bench.read("asked");
+    CHECK(std::count(asked.begin(), asked.end(), 'w') == 3);
+    CHECK(std::count(asked.begin(), asked.end(), 'c') == 2);
+  }
+  SUBCASE("it is not") {
+    const Ran ran = bench.run(book("true"), dir(bench));
+    INFO(ran.out, ran.err);
+    CHECK(ran.exit == 4);
+    CHECK(bench.run_state() == "failed");
+    CHECK(flat(ran.out + ran.err).find("step well failed: ") != std::string::npos);
+    bench.write("up", "");
+    CHECK(bench.relight({"resume"}).exit == 3);
+    CHECK(bench.run_state() == "rolled-back");
+  }
 }
 
 TEST_CASE("a rollback to a step leaves what came before, and can be gone on from") {

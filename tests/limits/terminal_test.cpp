@@ -7,6 +7,7 @@
 #include <csignal>
 #include <thread>
 
+#include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
@@ -20,11 +21,11 @@ namespace {
 struct AtTerminal : Bench {
   int master = -1, pid = -1;
 
-  void start_there(const std::string& book, std::vector<std::string> more = {}) {
+  void start_there(const std::string& book, bool asks = false) {
     write("book.lua", book);
-    std::vector<std::string> words = {RELIGHT_PROGRAM,  "--state", file(state),     "run",
-                                      file("book.lua"), "--set",   "dir=" + path(), "--yes"};
-    words.insert(words.end(), more.begin(), more.end());
+    std::vector<std::string> words = {RELIGHT_PROGRAM,  "--state", file(state),    "run",
+                                      file("book.lua"), "--set",   "dir=" + path()};
+    if (!asks) words.push_back("--yes");
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
@@ -92,6 +93,52 @@ TEST_CASE("a terminal that is lost at a question leaves the run waiting for its 
   CHECK(bench.read("out") == "");
   CHECK(bench.relight({"resume", "--approve", "fenced"}).exit == 0);
   CHECK(bench.read("out") == "one\n");
+}
+
+TEST_CASE("a run that comes too late for its target, asked whether to begin, leaves nothing behind") {
+  const std::string book = R"(
+runbook "book" {}
+local input = inputs { dir = { doc = "where", type = "path" } }
+host.file "unit" { into = input.dir / "unit", content = "new" }
+)";
+  AtTerminal bench;
+  bench.start_there(book, true);
+  bench.read_until("carry it out?");
+  const Bench first;
+  REQUIRE(first
+              .run(book + "shell.run \"bad\" { command = { \"/bin/false\" } }\n",
+                   {"--set", "dir=" + bench.path()})
+              .exit == 1);
+  REQUIRE(write(bench.master, "y\n", 2) == 2);
+  bench.read_until("owns it");
+  CHECK(wait_for_exit(bench.pid) == 5);
+  CHECK(sys::names_in(bench.file("state/runs")).empty());
+  const Ran back = bench.relight({"rollback", "--yes"});  // none, and not the one that never began
+  CHECK(back.exit == 2);
+  CHECK(back.err.find("there is none") != std::string::npos);
+}
+
+TEST_CASE("progress that shows nothing new is not written again") {
+  AtTerminal bench;
+  sys::make_folders(bench.file("from"));
+  for (int i = 0; i < 300; ++i) bench.write("from/" + std::to_string(i), "a blob");
+  bench.start_there(R"(
+runbook "book" {}
+local input = inputs { dir = { doc = "where", type = "path" } }
+blobs.restore "blobs" { from = input.dir / "from", into = input.dir / "into" }
+)");
+  const std::string shown = bench.read_until("done in"), redraw = "\r\033[K";
+  CHECK(wait_for_exit(bench.pid) == 0);
+  std::string last;
+  int drawn = 0;
+  for (std::size_t at = shown.find(redraw), next; at != shown.npos; at = next) {
+    next = shown.find(redraw, at + redraw.size());
+    const std::string line = shown.substr(at, next == shown.npos ? next : next - at);
+    CHECK(line != last);
+    last = line;
+    ++drawn;
+  }
+  CHECK(drawn > 0);
 }
 
 TEST_CASE("a gigabyte that a step prints after its terminal was lost is cut in the log, and held nowhere") {

@@ -1,5 +1,6 @@
 // The switch of a mount point: entry by entry.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,8 @@ struct Place {
     sys::write_file(target + "/only old", "old", 0644);
     REQUIRE(chmod(target.c_str(), 0751) == 0);
     REQUIRE(chown(target.c_str(), 3, 4) == 0);
+    const timespec old[] = {{1'500'000'000, 1}, {1'500'000'001, 2}};
+    REQUIRE(utimensat(AT_FDCWD, target.c_str(), old, 0) == 0);
     before = sys::tree_digest(target);
   }
   static void fill(const std::string& path, const std::string& text) {
@@ -41,6 +44,7 @@ struct Place {
     DurableCall one = call(run);
     Switch move(one, target);
     if (move.state() == State::nothing) {
+      move.prepare();
       move.drop_new();
       fill(move.beside(), "new of " + run);
       sys::write_file(move.beside() + "/only new", "new", 0644);
@@ -61,6 +65,10 @@ struct Place {
     CHECK(sys::tree_digest(target) == before);
     for (const std::string& name : sys::names_in(target)) CHECK_FALSE(name.starts_with(".relight"));
     CHECK(sys::marker(target) == std::nullopt);
+    struct stat status;
+    REQUIRE(stat(target.c_str(), &status) == 0);
+    CHECK(status.st_mtim.tv_sec == 1'500'000'001);
+    CHECK(status.st_mtim.tv_nsec == 2);
   }
   void is_new(const std::string& run = "20261121-102600-test") const {
     for (const char* name : {"/file", "/sub/file", "/.hidden"})
