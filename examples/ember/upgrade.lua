@@ -13,14 +13,14 @@ local input = inputs {
   port     = { doc = "port that it answers on, as EMBER_LISTEN has it", type = "int", default = 8600 },
   server   = { doc = "its PostgreSQL server, as libpq takes it", default = "host=/var/run/postgresql" },
   user     = { doc = "system user that it runs as", default = "ember" },
-  within   = { doc = "how long the new version may take to be ready", type = "duration", default = "1m" },
+  within   = { doc = "how long a version may take to be ready", type = "duration", default = "1m" },
   hold     = { doc = "for how long the new version must answer", type = "duration", default = "20s" },
 }
 runbook "ember-upgrade" { on_failure = "rollback" }
 local home, url = input.home, "http://127.0.0.1:" .. input.port
 local env, pid_file = home / "env", home / "run/ember.pid"
 
-upgrade.well { url = url, from = input.from, to = input.version, within = "10s" }
+upgrade.well { url = url, from = input.from, to = input.version, within = input.within }
 upgrade.backup {
   set = input.backup, max_age = input.max_age, product = "ember", version = input.from, database = "ember", server = input.server,
   blobs = home / "blobs", keys = secret.file(home / "env"),
@@ -45,4 +45,5 @@ local app = service.start "ember" {
   pid_file = pid_file, log = home / "run/ember.log", port = input.port, version = pinned.version, within = input.within,
 }
 upgrade.probes { service = app, url = url, version = input.version, within = input.within, hold = input.hold }
+upgrade.migrated { log = home / "run/ember.log", from = app.log_from }
 probe.sql "notes-kept" { database = database, sql = content, expect = { value = notes.value }, within = "1s" }

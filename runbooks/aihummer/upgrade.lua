@@ -14,14 +14,14 @@ local input = inputs {
   blobs     = { doc = "AIHUMMER_BLOB_DIR, if media is in use", type = "path", optional = true },
   unchanged = { doc = "SQL whose answer the upgrade must not change, as \"select count(*) from conversations\"",
                 optional = true },
-  within    = { doc = "how long the new version may take to be ready", type = "duration", default = "2m" },
+  within    = { doc = "how long a version may take to be ready", type = "duration", default = "2m" },
   hold      = { doc = "for how long the new version must answer", type = "duration", default = "20s" },
 }
 runbook "aihummer-upgrade" { on_failure = "rollback" }
 local url, env, smoke = "http://127.0.0.1:8080", "/etc/aihummer/env", { "/opt/aihummer/current/deploy/host/smoke.sh" }
 local server = "host=/var/run/postgresql"
 
-upgrade.well { url = url, from = input.from, to = input.version, within = "10s" }
+upgrade.well { url = url, from = input.from, to = input.version, within = input.within }
 probe.command "smoke-before" { command = smoke, proves = "both" }
 local folder
 if not input.max_age then  -- the server's own user writes the dump
@@ -45,6 +45,7 @@ local pinned = release.pin "release" {
 }
 local app = service.start "aihummer" { unit = "aihummer", port = 8080, version = pinned.version, within = input.within }
 upgrade.probes { service = app, url = url, version = input.version, within = input.within, hold = input.hold }
+upgrade.migrated { unit = "aihummer", service = app.identity }
 probe.command "smoke" { command = smoke }
 if same then
   probe.sql "content-kept" {

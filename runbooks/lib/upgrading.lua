@@ -3,14 +3,15 @@
 -- what was well before is probed again. It knows no product: names, folders and URLs come from the runbook.
 local upgrade = {}
 
--- What must answer now, and again after a rollback: the version that is told to run, and no other.
+-- What must answer now, and again after a rollback: the version that is told to run, and no other. `within`: how long
+-- that version may take to be up again.
 function upgrade.well(w)
   if w.from and w.from == w.to then
     error("nothing to upgrade: " .. w.to .. " is the version that runs, and stays as it is", 0)
   end
   -- Whichever version answers: for the downtime.
   probe.http "answers" {
-    url = w.url .. "/api/health", expect = { status = 200, json = { status = "ok" } }, within = w.within, watch = "20ms",
+    url = w.url .. "/api/health", expect = { status = 200, json = { status = "ok" } }, within = "10s", watch = "20ms",
   }
   probe.http "well" {
     url = w.url .. "/api/health", expect = { status = 200, json = { status = "ok", version = w.from } },
@@ -20,7 +21,8 @@ end
 
 -- A recovery set of the version that runs, read back before anything stops. With `max_age` it is taken by something
 -- else, and verified alone. `folder`: where the dump goes, if the folder is made by a step. Without `database` there
--- is none; `via`: the container that its server runs in.
+-- is none; `via`: the container that its server runs in. `passphrase`: of the product's own encrypted backups, if it
+-- has any: the one at hand must be the one that the set is sealed with.
 function upgrade.backup(b)
   local set = b.set
   if not b.max_age then
@@ -35,11 +37,13 @@ function upgrade.backup(b)
     local sealed = backup.seal "seal" {
       set = b.set, product = b.product, version = b.version,
       database = dump and { name = b.database, dump = dump.path, lsn = dump.lsn, server_version = dump.server_version },
-      blobs = packed and { archive = packed.path, manifest = packed.manifest },
+      blobs = packed and { archive = packed.path, manifest = packed.manifest }, passphrase = b.passphrase,
     }
     set = sealed.set
   end
-  backup.verify "verified" { set = set, product = b.product, version = b.version, max_age = b.max_age }
+  backup.verify "verified" {
+    set = set, product = b.product, version = b.version, max_age = b.max_age, passphrase = b.passphrase,
+  }
 end
 
 -- After the stop, so that no acknowledged write is lost; until the start all of this is downtime.
@@ -62,6 +66,15 @@ function upgrade.probes(p)
   probe.http "health" {
     service = p.service.identity, url = p.url .. "/api/health", within = p.within,
     expect = { status = 200, json = { status = "ok", version = p.version } },
+  }
+end
+
+-- What the new version has logged since its start, in a container, a unit's journal or a file, tells of no migration
+-- that failed.
+function upgrade.migrated(m)
+  probe.logs "migrated" {
+    via = m.via, unit = m.unit, log = m.log, from = m.from, service = m.service,
+    must_not = { "(?i)(migrat|database).*(fail|error|exception)", "(?i)(fail|error|exception).*(migrat|database)" },
   }
 end
 

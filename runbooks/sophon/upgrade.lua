@@ -15,8 +15,10 @@ local input = inputs {
   dashboard = { doc = "service of the dashboard", default = "sophon-dashboard" },
   database  = { doc = "service of PostgreSQL (Pro, Enterprise), as \"postgres\"; none: Personal", optional = true },
   password  = { doc = "password of the database's user sophon", type = "secret", optional = true },
+  passphrase = { doc = "passphrase of Sophon's own encrypted backups, if it makes any, as env:SOPHON_BACKUP_PASSPHRASE",
+                 type = "secret", optional = true },
   port      = { doc = "port of the host that the gateway answers on", type = "int", default = 8081 },
-  within    = { doc = "how long the new version may take to be up", type = "duration", default = "5m" },
+  within    = { doc = "how long a version may take to be up", type = "duration", default = "5m" },
   hold      = { doc = "for how long the new version must answer", type = "duration", default = "20s" },
 }
 runbook "sophon-upgrade" { on_failure = "rollback" }
@@ -30,13 +32,14 @@ local gateway, dashboard = service_named(input.gateway), service_named(input.das
 local database = input.database and service_named(input.database)
 local health = "http://127.0.0.1:" .. input.port .. "/api/health"
 
-probe.http "well" { url = health, within = "10s", proves = "both" }
+probe.http "well" { url = health, within = input.within, proves = "both", watch = "20ms" }
 upgrade.backup {
   set = input.backup, product = "sophon", version = input.from,
   database = database and "sophon", server = "user=sophon", via = database, password = input.password,
   -- Logs are written while they are read, and a backup of changing files is refused.
   blobs = input.data, must_hold = { "security/vault.key" }, leave_out = { "logs" },
   keys = secret.file(input.data / "security/vault.key"), key_name = "vault.key",
+  passphrase = input.passphrase,
 }
 
 service.stop "stop-dashboard" { via = dashboard, within = "1m" }
@@ -47,11 +50,9 @@ upgrade.keep {
 
 compose.pin "pin" {
   file = input.file, images = { [input.gateway] = input.version, [input.dashboard] = input.version },
+  from = { [input.gateway] = input.from, [input.dashboard] = input.from },
 }
 local app = service.start "sophon" { via = gateway, port = input.port, version = input.version, within = input.within }
 service.start "dashboard" { via = dashboard, within = input.within }
 probe.http "ready" { service = app.identity, url = health, within = input.within, hold = input.hold }
-probe.logs "migrated" {
-  via = gateway, service = app.identity,
-  must_not = { "(?i)(migrat|database).*(fail|error|exception)", "(?i)(fail|error|exception).*(migrat|database)" },
-}
+upgrade.migrated { via = gateway, service = app.identity }

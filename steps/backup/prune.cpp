@@ -92,7 +92,7 @@ class Prune : public Step {
     try {
       std::vector<std::string> going;
       std::uint64_t bytes = 0;
-      for (const std::string& name : chosen(params, call, &preview.hints)) {
+      for (const std::string& name : chosen(params, call, call.full_depth(), &preview.hints)) {
         going.push_back(name);
         bytes += sys::tree_bytes(folder_of(params, call) + "/" + name);
       }
@@ -113,7 +113,8 @@ class Prune : public Step {
 
   Json apply(const Params& params, Call& call) const override {
     const std::string folder = folder_of(params, call);
-    if (!call.notes().contains("going")) call.note("going", chosen(params, call, nullptr));
+    if (!call.notes().contains("going"))
+      call.note("going", chosen(params, call, params.text("depth") == "full", nullptr));
     failpoint("backup.prune:noted");
     const auto going = call.notes().at("going").get<std::vector<std::string>>();
     for (const std::string& name : going) {
@@ -144,7 +145,8 @@ class Prune : public Step {
   }
 
   // The names of those that go. The newest that verifies stays, whatever is to be kept.
-  static std::vector<std::string> chosen(const Params& params, Call& call, std::vector<std::string>* hints) {
+  static std::vector<std::string> chosen(const Params& params, Call& call, bool full,
+                                         std::vector<std::string>* hints) {
     const std::string folder = folder_of(params, call);
     if (!sys::is_folder(folder))
       throw Error(ErrorKind::refused, "cannot read the backups", folder, "there is no such folder",
@@ -154,7 +156,7 @@ class Prune : public Step {
     for (const char* kind : {"daily", "weekly", "monthly", "yearly"}) keep(sets, kind, params.integer(kind));
     const bool any_goes =
         std::any_of(sets.begin(), sets.end(), [](const Set& s) { return s.kept_as.empty(); });
-    if (any_goes) keep_newest_verified(folder, sets, call, left);
+    if (any_goes) keep_newest_verified(folder, sets, full, call, left);
     if (hints != nullptr)
       for (const std::string& one : left) hints->push_back("left alone: " + one);
     std::vector<std::string> names;
@@ -163,10 +165,10 @@ class Prune : public Step {
     return names;
   }
 
-  static void keep_newest_verified(const std::string& folder, std::vector<Set>& sets, Call& call,
+  static void keep_newest_verified(const std::string& folder, std::vector<Set>& sets, bool full, Call& call,
                                    std::vector<std::string>& left) {
     for (Set& set : sets) {
-      const SetReport report = verify_set(read_set(folder + "/" + set.name), false, call);
+      const SetReport report = verify_set(read_set(folder + "/" + set.name), full, nullptr, call);
       if (report.problems.empty()) {
         set.kept_as = "newest verified";
         return;
@@ -196,8 +198,9 @@ const StepType backup_prune = {
     .doc =
         "Remove old recovery sets from a folder, each of its folders being one.\n"
         "Of each of the last days, weeks, months and years that are named the newest is kept. The newest set "
-        "that verifies is never removed, nor is one that does not verify and is newer: the plan names them. "
-        "What "
+        "that verifies is never removed, nor is one that does not verify and is newer: the plan names them, "
+        "and "
+        "where it read names and sizes only, the step may find more of them. What "
         "is not sealed, or is of another product, is left alone. The plan says what would go; what is gone "
         "cannot be brought back.",
     .example =
@@ -222,6 +225,15 @@ const StepType backup_prune = {
             periods("weekly", "4", "how many weeks"),
             periods("monthly", "12", "how many months"),
             periods("yearly", "7", "how many years"),
+            {.name = "depth",
+             .type = FieldType::choice,
+             .required = false,
+             .fallback = "\"full\"",
+             .doc =
+                 "how the newest is verified: full reads every byte; quick reads names, sizes and tables of "
+                 "contents",
+             .example = "\"quick\"",
+             .choices = {"quick", "full"}},
         },
     .outputs = {{.name = "removed", .doc = "the names of those that were removed"}},
     .in_doubt = InDoubt::again,

@@ -3,6 +3,7 @@
 
 #include "runner/step/access.h"
 #include "runner/step/addition.h"
+#include "runner/step/passphrase.h"
 #include "runner/step/recovery_set.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
@@ -71,6 +72,12 @@ class Seal : public Step {
     preview.summary = "bind " + shown(all["set"]) + " as a backup of " + shown(all["product"]) + " " +
                       shown(all["version"]);
     preview.cannot_undo = "the seal";
+    try {
+      if (params.has("passphrase") && params.peek_secret("passphrase") != nullptr)
+        passphrase_json(*params.peek_secret("passphrase"), "");
+    } catch (const Error& error) {
+      preview.problems.push_back({error.failed, error.on, error.why, error.hint});
+    }
     if (!params.known("set")) {
       preview.verdict = Preview::Verdict::cannot_yet_tell;
       return preview;
@@ -134,6 +141,8 @@ class Seal : public Step {
         if (part.contains("base")) base = part["base"].get<std::string>();
         json[field] = part;
       }
+    if (params.has("passphrase"))
+      json["passphrase"] = passphrase_json(params.secret("passphrase"), call.run());
     if (const auto text = sys::read_file_if_there(set + "/fingerprints.json"))
       json["fingerprints"] = sys::parse_json(*text).value("fingerprints", Json::object());
     if (const Json releases = releases_in(set, params.text("product")); !releases.empty())
@@ -159,8 +168,9 @@ const StepType backup_seal = {
         "It names product and version, the parts, their position in the WAL, the fingerprints of the keys "
         "(fingerprints.json, as key.escrow writes it) and the SHA-256 of every file; hidden files, wal/ and "
         "what "
-        "the manifest of a base backup binds are left out. A set is sealed once. `relight verify` and "
-        "backup.verify check it. Undo leaves a set that is sealed.",
+        "the manifest of a base backup binds are left out. Of `passphrase` it holds a check value only "
+        "(salted, PBKDF2 of 600,000 iterations), by which a wrong one is told before it is needed. A set is "
+        "sealed once. `relight verify` and backup.verify check it. Undo leaves a set that is sealed.",
     .example =
         "backup.seal \"seal\" { set = input.backup, product = \"aihummer\", version = input.version,\n"
         "  database = { name = \"aihummer\", dump = \"aihummer.dump\" },\n"
@@ -201,6 +211,13 @@ const StepType backup_seal = {
              .fallback = "",
              .doc = "of the blobs: `archive` and `manifest`",
              .example = "{ archive = archive.path, manifest = archive.manifest }",
+             .choices = {}},
+            {.name = "passphrase",
+             .type = FieldType::secret,
+             .required = false,
+             .fallback = "",
+             .doc = "the passphrase of the product's own encrypted backups",
+             .example = "secret.env \"SOPHON_BACKUP_PASSPHRASE\"",
              .choices = {}},
             {.name = "must_hold",
              .type = FieldType::list,

@@ -14,6 +14,9 @@ std::string set_of(const Params& params, Call& call) {
   return call.place(sys::absolute(params.text("set")));
 }
 
+// By how much the clocks of two hosts may differ.
+constexpr std::chrono::minutes clock_slack{5};
+
 // What the set is of, against what was expected.
 void check_expected(const Params& params, const RecoverySet& set) {
   for (const char* field : {"product", "version"})
@@ -28,6 +31,10 @@ void check_expected(const Params& params, const RecoverySet& set) {
     throw Error(ErrorKind::refused, "cannot tell the age of the recovery set", set.folder,
                 "its backup.json has no `time`", "use another copy of the backup");
   const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(sys::now() - *sealed);
+  if (age < -clock_slack)
+    throw Error(ErrorKind::refused, "cannot tell the age of the recovery set", set.folder,
+                "it says that it was sealed at " + set.text("time") + ", which is yet to come",
+                "see whose clock is wrong, this host's or that of the one that sealed it");
   if (age > params.duration("max_age"))
     throw Error(ErrorKind::refused, "the recovery set is too old", set.folder,
                 "it was sealed " + sys::show_duration(age) + " ago, at " + set.text("time") +
@@ -49,7 +56,8 @@ class Verify : public Step {
     try {
       const RecoverySet set = read_set(set_of(params, call));
       check_expected(params, set);
-      const SetReport report = verify_set(set, call.full_depth(), call);
+      const Secret* passphrase = params.has("passphrase") ? params.peek_secret("passphrase") : nullptr;
+      const SetReport report = verify_set(set, call.full_depth(), passphrase, call);
       preview.problems = report.problems;
       preview.hints = report.hints;
       preview.summary = "verify " + set.text("product") + " " + set.text("version") + " of " +
@@ -63,7 +71,8 @@ class Verify : public Step {
   Json apply(const Params& params, Call& call) const override {
     const RecoverySet set = read_set(set_of(params, call));
     check_expected(params, set);
-    const SetReport report = verify_set(set, params.text("depth") == "full", call);
+    const Secret* passphrase = params.has("passphrase") ? &params.secret("passphrase") : nullptr;
+    const SetReport report = verify_set(set, params.text("depth") == "full", passphrase, call);
     for (const SetReport::Part& part : report.parts) call.log(part.name + ": " + part.found);
     for (const std::string& hint : report.hints) call.log(hint);
     for (const Problem& problem : report.problems)
@@ -129,6 +138,13 @@ const StepType backup_verify = {
              .fallback = "",
              .doc = "how long ago it may have been sealed; any time when not given",
              .example = "\"6h\"",
+             .choices = {}},
+            {.name = "passphrase",
+             .type = FieldType::secret,
+             .required = false,
+             .fallback = "",
+             .doc = "the passphrase that must be the one that the set was sealed with",
+             .example = "secret.env \"SOPHON_BACKUP_PASSPHRASE\"",
              .choices = {}},
             {.name = "depth",
              .type = FieldType::choice,

@@ -42,8 +42,8 @@ class Keep : public Step {
     return {{"copy", kept.empty() ? "" : kept[0]["on"]}};
   }
 
-  void undo(const Params& params, Call& call, const Json*) const override {
-    KeptCopy(call, path_of(params, call)).put_back();
+  void undo(const Params& params, Call& call, const Json* outputs) const override {
+    KeptCopy(call, path_of(params, call)).put_back(outputs != nullptr && outputs->at("copy") != "");
   }
   void discard(const Params& params, Call& call, const Json*) const override {
     KeptCopy(call, path_of(params, call)).discard();

@@ -249,6 +249,7 @@ class Restore : public Step {
     Hashes manifest;
     if (!source.manifest.empty()) manifest = blobs::read_manifest(source.manifest);
 
+    move.prepare();
     make_parents(call, move.target());
     failpoint("blobs.restore:begun");
     sys::UnpackOptions options;

@@ -27,6 +27,21 @@ PinnedImages pinned(const Params& params, const std::string& file) {
   return pin_images(sys::read_file(file, largest), file, params.texts("images"));
 }
 
+// Another version than was told may be pinned there already: of it nothing was proved, and nothing backed up.
+void need_former(const Params& params, const PinnedImages& images, const std::string& file) {
+  if (!params.has("from")) return;
+  for (const auto& [service, wanted] : params.texts("from")) {
+    const auto now = images.before.find(service);
+    if (now == images.before.end())
+      throw Error(ErrorKind::refused, "no such service", service, "`from` names it, and `images` does not",
+                  "correct `from`");
+    if (now->second != wanted && !now->second.starts_with(wanted + "@"))
+      throw Error(ErrorKind::refused, "another version is pinned", service,
+                  file + " has " + (now->second.empty() ? "no tag" : now->second) + ", not " + wanted,
+                  "say which version runs now");
+  }
+}
+
 std::string image_in(const Json& config, const std::string& service) {
   return config.at("services").at(service).value("image", "");
 }
@@ -63,8 +78,8 @@ class PinImages : public Step {
     Preview preview;
     preview.summary =
         "pin the images " + shown(params.all()["images"]) + " of " + shown(params.all()["file"]);
-    for (const char* field : {"file", "images"})
-      if (!params.known(field)) {
+    for (const char* field : {"file", "images", "from"})
+      if (params.has(field) && !params.known(field)) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.proved_after = *outputs_used(params.all()[field]).begin();
         return preview;
@@ -80,7 +95,10 @@ class PinImages : public Step {
   Json apply(const Params& params, Call& call) const override {
     const std::string file = file_of(params, call);
     const PinnedImages images = pinned(params, file);
-    if (!call.notes().contains("before")) call.note("before", images.before);
+    if (!call.notes().contains("before")) {
+      need_former(params, images, file);
+      call.note("before", images.before);
+    }
     failpoint("compose.pin:noted");
     if (images.text != sys::read_file(file, largest)) {
       const sys::Compose compose = compose_of({file, "", ""}, call);
@@ -123,6 +141,7 @@ class PinImages : public Step {
     }
     compose.config();  // its own word on a file that does not parse comes first
     const PinnedImages images = pinned(params, file);
+    if (!call.notes().contains("before")) need_former(params, images, file);
     if (images.text == sys::read_file(file, largest)) {
       preview.verdict = Preview::Verdict::nothing_to_do;
       preview.summary = "the images of " + file + " are pinned so";
@@ -182,6 +201,13 @@ const StepType compose_pin = {
              .fallback = "",
              .doc = "by service: its tag, its tag and digest (\"1.2.0@sha256:...\"), or its digest",
              .example = "{ [\"sophon-gateway\"] = \"1.2.0\" }",
+             .choices = {}},
+            {.name = "from",
+             .type = FieldType::texts,
+             .required = false,
+             .fallback = "",
+             .doc = "by service: the tag or digest that it must have now, or nothing is done",
+             .example = "{ [\"sophon-gateway\"] = \"1.1.0\" }",
              .choices = {}},
         },
     .outputs =

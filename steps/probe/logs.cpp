@@ -61,6 +61,11 @@ void read_program(std::vector<std::string> argv, const std::string& what, Call& 
                 "see that it is kept where it can be read");
 }
 
+Hopeless started_again(const std::string& service) {
+  return Hopeless{Error(ErrorKind::permanent, "the service has ended", service, "it was started again since",
+                        "look into its log for why it ended")};
+}
+
 void read_container(const Params& params, Call& call, Patterns& patterns) {
   const Via via = *via_of(params, call);
   const auto wanted = service_of_probe(params);
@@ -71,8 +76,7 @@ void read_container(const Params& params, Call& call, Patterns& patterns) {
   const sys::Container& one = all[0];
   if (wanted && wanted->container &&
       (one.id != wanted->container->id || one.started_at != wanted->container->started_at))
-    throw Hopeless{Error(ErrorKind::permanent, "the service has ended", via.text(),
-                         "it was started again since", "look into its log for why it ended")};
+    throw started_again(via.text());
   std::vector<std::string> argv = {"docker", "logs"};
   if (!one.ended_before.empty() && one.runs()) argv.insert(argv.end(), {"--since", one.ended_before});
   argv.push_back(one.id);
@@ -81,6 +85,7 @@ void read_container(const Params& params, Call& call, Patterns& patterns) {
 
 void read_journal(const Params& params, Call& call, Patterns& patterns) {
   const std::string unit = params.text("unit");
+  const auto wanted = service_of_probe(params);
   for (const char* program : {"systemctl", "journalctl"})
     if (sys::find_program(program).empty() || !sys::is_folder(call.place("/run/systemd/system")))
       throw Error(ErrorKind::refused, "cannot read the journal", unit, "systemd does not run on this host",
@@ -91,6 +96,8 @@ void read_journal(const Params& params, Call& call, Patterns& patterns) {
   if (start.empty())
     throw Error(ErrorKind::permanent, "cannot read the journal", unit, "it was not started",
                 "start it: service.start");
+  // Asked after the start that is read: systemd restarts a unit by itself.
+  if (wanted && !wanted->container && !sys::alive(wanted->process)) throw started_again("unit " + unit);
   ask.argv = {"journalctl", "--sync"};
   call.run_program(ask);
   read_program({"journalctl", "--no-pager", "--quiet", "-o", "cat", "_SYSTEMD_INVOCATION_ID=" + start}, unit,
@@ -207,7 +214,7 @@ std::vector<Field> fields() {
        FieldType::text,
        false,
        "",
-       "with `via`, the identity of its start: the log of no other start counts",
+       "with `via` or `unit`, the identity of its start: the log of no other start counts",
        "app.identity",
        {}},
   };

@@ -72,7 +72,7 @@ TEST_CASE("what an upgrade cannot come through with is told before anything stop
 TEST_CASE("a version that is not the one that was told is found by the first probe, which stops nothing") {
   EmberHost host;
   const sys::ProcessId before = sys::process_now(host.pid());
-  const Ran ran = host.upgrade("1.1.0", {"--set", "from=0.9.0"});
+  const Ran ran = host.upgrade("1.1.0", {"--set", "from=0.9.0", "--set", "within=2s"});
   INFO(ran.out, ran.err);
   CHECK(ran.exit == 3);
   says(flat(ran.out + ran.err), "version is \"1.0.0\", not \"0.9.0\"");
@@ -102,6 +102,9 @@ TEST_CASE(
   const std::string told = refused(host, "1.1.0", taken);
   says(told, "the recovery set is too old: " + set + ": it was sealed ");
   says(told, " ago, at 2026-01-02T03:04:05Z, and may be 6h 00m old");
+  changed("time", "2126-01-02T03:04:05Z");
+  says(refused(host, "1.1.0", taken),
+       "it says that it was sealed at 2126-01-02T03:04:05Z, which is yet to come");
   changed("time", "some day");
   says(refused(host, "1.1.0", taken), "cannot tell the age of the recovery set: " + set);
   sys::write_file(file, sealed.dump(), 0644);

@@ -21,14 +21,15 @@ namespace {
 struct Rebuild : Bench {
   explicit Rebuild(const std::string& by) {
     const std::string folder = shared_folder();
-    write("inputs.json", Json{{"version", "1.4.2"},
-                              {"backup", folder + "/backup"},
-                              {"keys", "file:" + folder + "/keys.env"},
-                              {"blobs", "/srv/aihummer/blobs"},
-                              {"user", "aihummer"},
-                              {"by", by},
-                              {"lost_at", sys::trim(sys::read_file(folder + "/lost_at"))}}
-                             .dump());
+    Json inputs = {{"version", "1.4.2"},
+                   {"backup", folder + "/backup"},
+                   {"keys", "file:" + folder + "/keys.env"},
+                   {"blobs", "/srv/aihummer/blobs"},
+                   {"user", "aihummer"},
+                   {"by", by},
+                   {"lost_at", sys::trim(sys::read_file(folder + "/lost_at"))}};
+    if (by == "wal") inputs["anew"] = anew;
+    write("inputs.json", inputs.dump());
     expected = sys::read_file(folder + "/expected-" + by);
   }
   std::vector<std::string> words(const std::string& command,
@@ -50,6 +51,7 @@ struct Rebuild : Bench {
   }
 
   std::string expected;
+  const std::string anew = "/srv/anew";
 };
 
 }  // namespace
@@ -82,6 +84,12 @@ TEST_CASE("rebuilt by WAL, with every commit, though relight is killed on the wa
   CHECK(resumed.exit == 0);
   rebuild.proved();
   CHECK(sys::is_folder("/var/lib/postgresql/15/main"));
+  // The new timeline has a base backup, and an archive that leads on from it.
+  CHECK(resumed.out.find("NOT PROTECTED") == std::string::npos);
+  const Ran window = rebuild.relight({"window", rebuild.anew});
+  INFO(window.out, window.err);
+  CHECK(window.exit == 0);
+  CHECK(window.out.find("begins with " + rebuild.anew + "/base") != std::string::npos);
 }
 
 TEST_CASE("rebuilt by dump, as it was when that was made") {

@@ -7,7 +7,7 @@
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
-#include "tests/support/docker.h"
+#include "tests/support/docker_postgres.h"
 #include "tests/support/ember_host.h"
 #include "tests/support/port.h"
 #include "tests/support/program.h"
@@ -18,44 +18,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A program of the host with the libraries that it loads.
-void add_program(const std::string& folder, const std::vector<std::string>& programs) {
-  sys::Command copy;
-  copy.argv = {"sh", "-ec",
-               "to=$1; shift; for p in \"$@\"; do for f in \"$p\" $(ldd \"$p\" | grep -o '/[^ ]*'); do "
-               "mkdir -p \"$to$(dirname $f)\"; cp -Ln $f \"$to$f\" || true; done; done",
-               "-", folder};
-  copy.argv.insert(copy.argv.end(), programs.begin(), programs.end());
-  sys::output_of(copy, "cannot prepare a test");
-}
-
-void make_postgres(const DockerEngine& engine) {
-  const sys::TempFolder folder("/var/tmp");
-  const std::string lib = "/usr/lib/postgresql/15/", share = "/usr/share/postgresql/15", to = folder.path();
-  add_program(to, {lib + "bin/postgres", lib + "bin/initdb", lib + "bin/psql", lib + "lib/plpgsql.so",
-                   lib + "lib/dict_snowball.so"});
-  sys::make_folders(to + "/etc");
-  sys::write_file(to + "/etc/passwd", "postgres:x:999:999::/:/bin/sh\n", 0644);
-  sys::write_file(
-      to + "/start",
-      "PATH=$PATH:/usr/lib/postgresql/15/bin; D=/var/lib/pg/data; cd /tmp\n"
-      "if [ ! -e $D/PG_VERSION ]; then\n"
-      "  echo $PASSWORD >/tmp/pw\n"
-      "  initdb -D $D -U sophon -A trust --auth-host=scram-sha-256 --pwfile=/tmp/pw --locale=C -E UTF8 "
-      "--no-sync\n"
-      "  echo 'host all all all scram-sha-256' >>$D/pg_hba.conf\nfi\n"
-      "exec postgres -D $D -c listen_addresses='*' -c unix_socket_directories=/tmp -c fsync=off\n",
-      0755);
-  sys::Command rest;
-  rest.argv = {"sh", "-ec", "mkdir -p $1$2 $1/var/lib/pg; cp -r $2/. $1$2; chown 999:999 $1/var/lib/pg",
-               "-",  to,    share};
-  sys::output_of(rest, "cannot prepare a test");
-  engine.make_image("postgres:15", to, "[\"/bin/sh\", \"/start\"]");
-}
-
 void make_sophon(const DockerEngine& engine, const std::string& version, const std::string& migration) {
   const sys::TempFolder folder("/var/tmp");
-  add_program(folder.path(), {"/usr/lib/postgresql/15/bin/psql"});
+  add_programs(folder.path(), {"/usr/lib/postgresql/15/bin/psql"});
   sys::make_folders(folder.path() + "/www/api");
   sys::write_file(folder.path() + "/www/api/health", Json{{"status", "ok"}, {"version", version}}.dump(),
                   0644);
@@ -79,7 +44,7 @@ const DockerEngine* engine() {
   if (found == nullptr || !use_any_compose()) return nullptr;
   static bool made = false;
   if (made) return found;
-  make_postgres(*found);
+  make_postgres_image(*found, "postgres:15");
   make_sophon(*found, "1.1.0", "sql 'create table if not exists notes (title text)' 2>/dev/null");
   make_sophon(
       *found, "1.2.0",
@@ -97,6 +62,7 @@ struct Sophon : Bench {
     write("data/security/vault.key", std::string(32, 'v'), 0600);
     write("data/config/agents.json", "{}");
     write("password", password + "\n", 0600);
+    write("passphrase", passphrase + "\n", 0600);
     write("compose.yml", text());
     compose({"up", "-d"});
     // Made as the operator would: Sophon waits for its database.
@@ -117,7 +83,8 @@ struct Sophon : Bench {
            password + "\"}\n    volumes: [\"" + file("data") +
            ":/data\"]\n"
            "  sophon-dashboard:\n    image: \"buildersoftdev/sophon-dashboard:1.1.0\"\n"
-           "  postgres:\n    image: postgres:15\n    user: \"999:999\"\n    environment: {PASSWORD: \"" +
+           "  postgres:\n    image: postgres:15\n    user: \"999:999\"\n    environment: {ROLE: sophon, "
+           "PASSWORD: \"" +
            password + "\"}\n    volumes: [\"pgdata:/var/lib/pg\"]\nvolumes: {pgdata: {}}\n";
   }
   std::string compose(std::vector<std::string> args) const {
@@ -166,7 +133,8 @@ struct Sophon : Bench {
          {"from=" + std::string("1.1.0"), "version=" + to, "file=" + file("compose.yml"),
           "project=" + project, "data=" + file("data"), "backup=" + file("backup-" + to),
           std::string("database=postgres"), "password=file:" + file("password"),
-          "port=" + std::to_string(port), std::string("within=30s"), std::string("hold=1s")})
+          "passphrase=file:" + file("passphrase"), "port=" + std::to_string(port), std::string("within=30s"),
+          std::string("hold=1s")})
       words.insert(words.end(), {"--set", one});
     words.push_back("--yes");
     return words;
@@ -181,7 +149,7 @@ struct Sophon : Bench {
     CHECK(container("sophon-dashboard") != "");
   }
 
-  const std::string password = "hunter2-of-the-database";
+  const std::string password = "hunter2-of-the-database", passphrase = "hunter2-of-the-backups";
   const int port = free_port();
   const std::string project = "sophon" + std::to_string(port);
 };
@@ -199,6 +167,11 @@ TEST_CASE("Sophon is upgraded, and back by itself from a release whose migration
   CHECK(ran.exit == 2);
   CHECK(flat(ran.out + ran.err).find("the image is not to be had: buildersoftdev/sophon:1.9.9") !=
         std::string::npos);
+  std::vector<std::string> lied = sophon.words("1.2.0");
+  lied.insert(lied.end(), {"--set", "from=1.0.0"});
+  ran = sophon.relight(lied);
+  CHECK(ran.exit == 2);
+  CHECK(flat(ran.out + ran.err).find("another version is pinned: sophon-dashboard") != std::string::npos);
   sophon.write("compose.yml", "services:\n  sophon-gateway: [\n");
   ran = sophon.upgrade("1.2.0");
   CHECK(ran.exit == 2);
@@ -211,6 +184,7 @@ TEST_CASE("Sophon is upgraded, and back by itself from a release whose migration
     INFO(ran.out, ran.err);
     CHECK(ran.exit == 3);
     CHECK(flat(ran.out + ran.err).find("line 2 matches") != std::string::npos);
+    CHECK_FALSE(sophon.status()["downtime"].empty());
     CHECK((ran.out + ran.err).find(sophon.password) == std::string::npos);
   }
   sophon.is_as_before();
@@ -229,7 +203,8 @@ TEST_CASE("Sophon is upgraded, and back by itself from a release whose migration
   std::string wanted = sophon.text();
   for (std::size_t at; (at = wanted.find(":1.1.0")) != std::string::npos;) wanted.replace(at, 6, ":1.2.0");
   CHECK(sophon.read("compose.yml") == wanted);
-  const Ran verified = sophon.relight({"verify", sophon.file("backup-1.2.0")});
+  const Ran verified =
+      sophon.relight({"verify", sophon.file("backup-1.2.0"), "--passphrase-file", sophon.file("passphrase")});
   CHECK_MESSAGE(verified.exit == 0, (verified.out + verified.err));
 
   // By hand, hours later.

@@ -29,16 +29,17 @@ std::vector<std::string> names_of(const Plan& plan) {
 TEST_CASE("an upgrade of AiHummer backs up, verifies, stops, keeps, pins, starts and probes") {
   CHECK(names_of(plan_of("runbooks/aihummer/upgrade.lua",
                          {{"blobs", "/srv/blobs"}, {"unchanged", "select count(*) from conversations"}})) ==
-        std::vector<std::string>{"answers", "well", "smoke-before", "backup-folder", "dump", "archive",
-                                 "fingerprints", "seal", "verified", "stop", "content", "keep-database",
-                                 "keep-blobs", "release", "aihummer", "ready", "health", "smoke",
-                                 "content-kept"});
+        std::vector<std::string>{"answers",    "well",     "smoke-before", "backup-folder",
+                                 "dump",       "archive",  "fingerprints", "seal",
+                                 "verified",   "stop",     "content",      "keep-database",
+                                 "keep-blobs", "release",  "aihummer",     "ready",
+                                 "health",     "migrated", "smoke",        "content-kept"});
 }
 
 TEST_CASE("without media there is nothing of it to keep, and a backup that was taken is not taken again") {
   CHECK(names_of(plan_of("runbooks/aihummer/upgrade.lua", {{"max_age", "6h"}})) ==
         std::vector<std::string>{"answers", "well", "smoke-before", "verified", "stop", "keep-database",
-                                 "release", "aihummer", "ready", "health", "smoke"});
+                                 "release", "aihummer", "ready", "health", "migrated", "smoke"});
 }
 
 TEST_CASE("what is well before an upgrade must be so after its rollback, in the version that ran") {

@@ -57,8 +57,10 @@ std::string show(const Patience& patience) {
   return text;
 }
 
-std::chrono::milliseconds ask_until_passed(Call& call, const Patience& patience, const std::string& on,
+std::chrono::milliseconds ask_until_passed(Call& call, const Patience& wanted, const std::string& on,
                                            const std::string& hint, const std::function<std::string()>& ask) {
+  // Before the first attempt it is measured what answers now: nobody waits for what is down.
+  const Patience patience = call.attempt() == 0 ? Patience{} : wanted;
   const auto begun = std::chrono::steady_clock::now();
   Streak streak(patience, begun);
   std::string last;

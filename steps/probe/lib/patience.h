@@ -47,7 +47,7 @@ struct Hopeless {
 
 // Asks until it has passed, and returns how long that took. `ask` returns why an answer is not good, or
 // nothing. An Error that is not refused counts as such an answer too. Throws a permanent Error with what was
-// seen last.
+// seen last. Asks once where attempt() is 0.
 std::chrono::milliseconds ask_until_passed(Call& call, const Patience& patience, const std::string& on,
                                            const std::string& hint, const std::function<std::string()>& ask);
 

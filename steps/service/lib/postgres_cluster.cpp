@@ -100,8 +100,10 @@ class PostgresCluster : public Service {
                     std::to_string(std::max<long long>(
                         1, std::chrono::duration_cast<std::chrono::seconds>(within).count()))};
     command.timeout = within + 10s;
+    const auto server = running();
     sys::Result result = call.run_program(std::move(command));
-    if (!running()) return;
+    // Its pid file goes a moment before it does, and its port with it.
+    if (!running() && (!server || sys::wait_until(10s, 10ms, {}, [&] { return !alive(*server); }))) return;
     std::string said = sys::trim(result.err_tail);
     throw Error(ErrorKind::permanent, "cannot stop", name(),
                 "it still runs after " + sys::show_duration(within) + (said.empty() ? "" : ": " + said),

@@ -100,3 +100,18 @@ TEST_CASE("a damaged backup does not stand for the good one behind it") {
   CHECK(preview.hints.at(0).starts_with("left alone: new would not restore: "));
   CHECK(backups.left_after(backups.params(1, 0, 0, 0)) == Names{"good", "new"});
 }
+
+TEST_CASE("the newest is read to its last byte before one behind it goes, if that is not forgone") {
+  const Backups backups;
+  for (const char* day : {"19", "20", "21"}) backups.add(day, "2026-11-" + std::string(day) + "T03:00:00Z");
+  sys::write_file(backups.folder.path() + "/21/file", "12", 0644);
+  Json params = backups.params(1, 0, 0, 0);
+  CHECK(backups.preview(params).summary.ends_with(": 20, 19"));  // by names and sizes
+  SUBCASE("as it is") {
+    CHECK(backups.left_after(params) == Names{"20", "21"});
+  }
+  SUBCASE("quick") {
+    params["depth"] = "quick";
+    CHECK(backups.left_after(params) == Names{"21"});
+  }
+}

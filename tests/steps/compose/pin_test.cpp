@@ -109,6 +109,24 @@ TEST_CASE("an image that only its registry has is told, and brought before the f
         0);
 }
 
+TEST_CASE("a version that is not the one to be replaced is refused") {
+  if (engine() == nullptr) return;
+  const ComposeBench bench(text);
+  const auto from = [&](const std::string& tag, const std::string& to) -> TestParams {
+    return {type_named("compose.pin"),
+            Json{{"file", bench.file()}, {"images", {{"app", to}}}, {"from", {{"app", tag}}}}.dump()};
+  };
+  const std::string wrong = "another version is pinned: app: " + bench.file() + " has 1.1.0, not 1.0.0";
+  CHECK(problem_of(preview(from("1.0.0", "1.2.0"))) == wrong);
+  CHECK(problem_of(preview(from("1.0.0", "1.1.0"))) == wrong);  // pinned so already
+  TestCall call("pin");
+  CHECK(told_error([&] { apply(from("1.0.0", "1.2.0"), call); }) == "refused: " + wrong);
+  CHECK(sys::read_file(bench.file()) == text);
+  apply(from("1.1.0", "1.2.0"), call);
+  apply(from("1.1.0", "1.2.0"), call);  // gone on with
+  CHECK(sys::read_file(bench.file()) == pinned("app:1.2.0"));
+}
+
 TEST_CASE("what would not end in exactly these images is refused, and nothing is written") {
   if (engine() == nullptr) return;
   const auto refusal = [](const ComposeBench& bench) {

@@ -1,9 +1,12 @@
 #include <doctest/doctest.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <functional>
+#include <thread>
 
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
@@ -14,6 +17,7 @@
 #include "tests/support/crash.h"
 #include "tests/support/port.h"
 #include "tests/support/service.h"
+#include "tests/support/skip.h"
 #include "tests/support/test_call.h"
 
 using namespace relight;
@@ -31,6 +35,20 @@ struct Running {
   explicit Running(bool stubborn = false) : end(pid_file()) {
     command = listening_command(port, stubborn);
     command.push_back(child_file());
+    start();
+  }
+  // One that is told to end, and does so when the file word() is there.
+  struct InItsTime {};
+  explicit Running(InItsTime) : end(pid_file()) {
+    command = listening_command(port);
+    command[3] =
+        "$SIG{TERM} = sub { select(undef, undef, undef, 0.002) until -e $ARGV[1]; open F, '>', $ARGV[2]; "
+        "print F 'finished'; close F; exit };" +
+        command[3];
+    command.insert(command.end(), {word(), finished()});
+    start();
+  }
+  void start() {
     TestParams params(type_named("service.start"),
                       Json{{"command", command}, {"pid_file", pid_file()}, {"port", port}}.dump());
     TestCall call("start", "earlier-" + name_of_path(folder.path()));
@@ -39,6 +57,8 @@ struct Running {
   }
   std::string pid_file() const { return folder.path() + "/pid"; }
   std::string child_file() const { return folder.path() + "/child"; }
+  std::string word() const { return folder.path() + "/word"; }
+  std::string finished() const { return folder.path() + "/finished"; }
   std::string stop_params(const Json& more = Json::object()) const {
     Json params = {{"pid_file", pid_file()}, {"port", port}};
     params.update(more);
@@ -103,6 +123,89 @@ TEST_CASE("what ignores SIGTERM is ended too, with what the service started") {
   CHECK_FALSE(alive(deaf.process));
   CHECK(join(call.lines, "\n") ==
         "the service of " + deaf.pid_file() + " did not end within 0.2s of SIGTERM: SIGKILL");
+}
+
+namespace {
+
+// Counts how often the step has looked whether it is to go on waiting.
+struct LookingCall : TestCall {
+  LookingCall() : TestCall("stop") {}
+  bool stop_wanted() const override {
+    ++looks;
+    if (on_look) on_look();
+    return false;
+  }
+  void log(const std::string& line) override {
+    TestCall::log(line);
+    looks = 0;
+    logged = true;
+  }
+  mutable std::atomic<int> looks = 0;
+  std::atomic<bool> logged = false;
+  std::function<void()> on_look;
+};
+
+// Lets a process come to its end, and no further before release(): it holds its port and its files till then.
+class HeldAtItsEnd {
+ public:
+  explicit HeldAtItsEnd(const ProcessId& process) : thread_([this, pid = process.pid] { hold(pid); }) {
+    while (!held_ && !refused_) std::this_thread::yield();
+  }
+  ~HeldAtItsEnd() {
+    release();
+    thread_.join();
+  }
+  bool refused() const { return refused_; }
+  void release() { released_ = true; }
+
+ private:
+  void hold(pid_t pid) {
+    if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACEEXIT) != 0) {
+      refused_ = true;
+      return;
+    }
+    held_ = true;
+    for (int status = 0; waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status);) {
+      const bool ending = status >> 8 == (SIGTRAP | (PTRACE_EVENT_EXIT << 8));
+      while (ending && !released_) std::this_thread::sleep_for(1ms);
+      ptrace(PTRACE_CONT, pid, 0, ending ? 0 : WSTOPSIG(status));
+    }
+  }
+
+  std::atomic<bool> held_ = false, refused_ = false, released_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("a service that ends in its own time is waited for, until it has ended and not until it is told") {
+  Running service{Running::InItsTime()};
+  TestParams params(type(), service.stop_params());
+  LookingCall call;
+  call.on_look = [&] {
+    if (call.looks == 3) write_file(service.word(), "", 0644);
+  };
+  type().make()->apply(params, call);
+  CHECK(read_file_if_there(service.finished()) == "finished");
+  CHECK_FALSE(alive(service.process));
+  CHECK(strangers_on(service.port).empty());
+  CHECK(call.lines.empty());
+}
+
+TEST_CASE("a service that was killed is waited for until it is gone") {
+  Running service;
+  HeldAtItsEnd held(service.process);
+  if (held.refused()) return not_run_here("ptrace is not allowed");
+  TestParams params(type(), service.stop_params({{"within", "3s"}}));
+  LookingCall call;
+  call.on_look = [&] {
+    if (call.logged && call.looks == 3) held.release();
+  };
+  type().make()->apply(params, call);
+  CHECK_FALSE(alive(service.process));
+  CHECK(strangers_on(service.port).empty());
+  CHECK(join(call.lines, "\n") ==
+        "the service of " + service.pid_file() + " did not end within 3.0s of SIGTERM: SIGKILL");
 }
 
 TEST_CASE("what does not exist is stopped already") {
