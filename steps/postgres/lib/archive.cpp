@@ -11,14 +11,24 @@
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
 #include "runner/sys/text.h"
+#include "runner/sys/wait.h"
 #include "steps/postgres/lib/base.h"
 
 namespace relight::postgres {
 
 namespace {
 
+constexpr const char* hex_digits = "0123456789ABCDEF";
+
 bool is_segment_name(const std::string& name) {
-  return name.size() == 24 && name.find_first_not_of("0123456789ABCDEF") == std::string::npos;
+  return name.size() == 24 && name.find_first_not_of(hex_digits) == std::string::npos;
+}
+
+// "0000000100000000/0000000100000000000000A4" too.
+bool lies_in_archive(const std::string& path) {
+  const std::size_t slash = path.find('/');
+  return slash == std::string::npos || (slash == 16 && path.find_first_not_of(hex_digits) == slash &&
+                                        path.find('/', slash + 1) == path.npos);
 }
 
 bool take_suffix(std::string& name, const std::string& suffix) {
@@ -28,60 +38,136 @@ bool take_suffix(std::string& name, const std::string& suffix) {
   return true;
 }
 
+// "NAME-0d5e...": as pgBackRest names what it archives, by its SHA-1.
+void drop_sha1(std::string& name) {
+  constexpr std::size_t size = 41;
+  if (name.size() <= size || name[name.size() - size] != '-') return;
+  if (name.find_first_not_of("0123456789abcdef", name.size() - size + 1) == std::string::npos)
+    name.resize(name.size() - size);
+}
+
 // "0000000100000000000000A4.gz.partial" -> the name of the segment, how it is packed, whether it is whole.
 bool take_apart(std::string& name, ArchivedFile& file) {
   file.partial = take_suffix(name, ".partial");
-  for (const char* packing : {".gz", ".zst", ".lz4"})
+  for (const char* packing : {".gz", ".zst", ".lz4", ".bz2"})
     if (take_suffix(name, packing)) file.packing = packing;
+  drop_sha1(name);
   if (!file.partial) file.partial = take_suffix(name, ".partial");
   return is_segment_name(name) || (parse_history_name(name) && !file.partial);
 }
 
 std::string head_of_file(const std::string& path, std::size_t size) {
-  const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) throw system_error(errno, "cannot read", path);
   std::string bytes(size, '\0');
-  const ssize_t got = read(file.get(), bytes.data(), size);
-  if (got < 0) throw system_error(errno, "cannot read", path);
-  bytes.resize(static_cast<std::size_t>(got));
+  patiently([&] {
+    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) throw sys::read_error(errno, "cannot read", path);
+    const ssize_t got = read(file.get(), bytes.data(), size);
+    if (got < 0) throw sys::read_error(errno, "cannot read", path);
+    bytes.resize(static_cast<std::size_t>(got));
+  });
   return bytes;
+}
+
+void write_decoded(const ArchivedFile& file, const std::string& to, const std::function<bool()>& stop) {
+  if (file.far != nullptr) {
+    const std::string fetched = to + ".fetched";
+    file.far->fetch(file.path, fetched, stop);
+    ArchivedFile here = file;
+    here.far.reset();
+    here.path = fetched;
+    write_decoded(here, to, stop);
+    return sys::remove_file(fetched);
+  }
+  const auto source = sys::open_decoder(file.path, 1u << 20);
+  const sys::Fd target(open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!target) throw system_error(errno, "cannot write", to);
+  std::vector<char> block(1u << 20);
+  while (const std::size_t got = source->read(block.data(), block.size())) {
+    if (stop && stop())
+      throw Error(ErrorKind::transient, "cannot read the WAL archive", file.path, "told to stop");
+    for (std::size_t done = 0; done < got;) {
+      const ssize_t written = write(target.get(), block.data() + done, got - done);
+      if (written < 0 && errno != EINTR) throw system_error(errno, "cannot write", to);
+      if (written > 0) done += static_cast<std::size_t>(written);
+    }
+  }
+}
+
+// Barman packs and keeps the name: then it has no segment's size, and does not begin as one.
+bool packed_unsaid(const ArchivedFile& file) {
+  return file.size != 0 && !is_segment_size(file.size) && !parse_segment_header(head_of_file(file.path, 40));
+}
+
+// The first `size` bytes, decoded.
+std::string head_of(const ArchivedFile& file, std::size_t size) {
+  std::optional<sys::TempFolder> scratch;
+  std::string path = file.path;
+  if (file.far != nullptr) {
+    path = scratch.emplace().path() + "/fetched";
+    patiently([&] { file.far->fetch(file.path, path, {}); });
+  }
+  std::string head(size, '\0');
+  std::size_t found = 0;
+  patiently([&] {
+    const auto source = sys::open_decoder(path);
+    found = 0;
+    while (found < size) {
+      const std::size_t got = source->read(head.data() + found, size - found);
+      if (got == 0) break;
+      found += got;
+    }
+  });
+  head.resize(found);
+  return head;
 }
 
 }  // namespace
 
+std::string history_text(const ArchivedFile& file) {
+  constexpr std::size_t most = 1u << 20;
+  return head_of(file, most);
+}
+
 WalArchive::WalArchive(const std::vector<std::string>& folders, std::vector<Problem>& problems) {
-  for (const std::string& folder : folders) {
-    const Unreadable fault = unreadable(folder);
-    if (!fault.why.empty() || !sys::is_folder(folder)) {
-      problems.push_back({"cannot read the WAL archive", folder,
-                          fault.why.empty() ? "it is no folder" : fault.why,
-                          fault.why.empty() ? "name the folder that holds the segments" : fault.hint});
-      continue;
-    }
-    try {
-      sys::walk(folder, [&](const sys::Entry& entry) {
-        if (entry.kind == 'd' || entry.path.find('/') != std::string::npos) return;
-        ArchivedFile file;
-        std::string name = entry.path;
-        if (!take_apart(name, file)) return;
-        file.path = folder + "/" + entry.path;
-        file.size = entry.size;
-        const auto there = files_.find(name);
-        if (there == files_.end()) {
-          files_.emplace(name, file);
-        } else if (parse_history_name(name)) {
-          if (file.packing.empty() && there->second.packing.empty() &&
-              sys::read_file(file.path) != sys::read_file(there->second.path))
-            problems.push_back({"two archives tell one timeline differently", name,
-                                there->second.path + " and " + file.path + " differ",
-                                "name only the archive whose timeline is to be recovered"});
-        } else if (there->second.partial && !file.partial) {
-          there->second = file;
-        }
-      });
-    } catch (const Error& error) {
-      problems.push_back({error.failed, error.on, error.why, "let the step's user read it"});
-    }
+  for (const std::string& folder : folders) add_folder(folder, problems);
+}
+
+void WalArchive::add_folder(const std::string& folder, std::vector<Problem>& problems) {
+  const Unreadable fault = unreadable(folder);
+  if (!fault.why.empty() || !sys::is_folder(folder)) {
+    problems.push_back({"cannot read the WAL archive", folder,
+                        fault.why.empty() ? "it is no folder" : fault.why,
+                        fault.why.empty() ? "name the folder that holds the segments" : fault.hint});
+    return;
+  }
+  try {
+    sys::walk(folder, [&](const sys::Entry& entry) {
+      if (entry.kind == 'd' || !lies_in_archive(entry.path)) return;
+      ArchivedFile file;
+      file.path = folder + "/" + entry.path;
+      file.size = entry.size;
+      add(sys::name_of_path(entry.path), file, problems);
+    });
+  } catch (const Error& error) {
+    problems.push_back({error.failed, error.on, error.why, "let the step's user read it"});
+  }
+}
+
+void WalArchive::add(const std::string& given, ArchivedFile file, std::vector<Problem>& problems) {
+  std::string name = given;
+  if (!take_apart(name, file)) return;
+  const bool history = parse_history_name(name).has_value();
+  if (file.lies_plain() && !history && packed_unsaid(file)) file.packing = "?";
+  const auto there = files_.find(name);
+  if (there == files_.end()) {
+    files_.emplace(name, std::move(file));
+  } else if (history) {
+    if (history_text(file) != history_text(there->second))
+      problems.push_back({"two archives tell one timeline differently", name,
+                          there->second.path + " and " + file.path + " differ",
+                          "name only the archive whose timeline is to be recovered"});
+  } else if (there->second.partial && !file.partial) {
+    there->second = std::move(file);
   }
 }
 
@@ -106,8 +192,7 @@ void WalArchive::add_old(const std::string& pg_wal, const std::string& system_id
       const auto there = files_.find(name);
       if (there == files_.end()) {
         files_.emplace(name, file);
-      } else if (there->second.packing.empty() &&
-                 sys::read_file(file.path) != sys::read_file(there->second.path)) {
+      } else if (history_text(file) != history_text(there->second)) {
         problems.push_back({"the old server tells one timeline differently", name,
                             there->second.path + " and " + file.path + " differ",
                             "write old_wal = false to leave the old server's WAL out"});
@@ -133,15 +218,12 @@ const ArchivedFile* WalArchive::find(const std::string& name) const {
 Path WalArchive::path_from(Timeline timeline, Lsn start, Lsn end, std::optional<Timeline> wanted) const {
   Path best = path_without_history(timeline);
   bool wanted_found = !wanted || *wanted == timeline;
-  if (const ArchivedFile* own = find(history_name(timeline)); own != nullptr && own->packing.empty())
-    best = parse_history(timeline, sys::read_file(own->path), own->path);
+  if (const ArchivedFile* own = find(history_name(timeline)); own != nullptr)
+    best = parse_history(timeline, history_text(*own), own->path);
   for (const auto& [name, file] : files_) {
     const auto candidate = parse_history_name(name);
     if (!candidate || *candidate <= timeline || (wanted && *wanted != *candidate)) continue;
-    if (!file.packing.empty())
-      throw Error(ErrorKind::refused, "cannot read the timeline history", file.path, "it is compressed",
-                  "unpack the *.history files of the archive");
-    const Path path = parse_history(*candidate, sys::read_file(file.path), file.path);
+    const Path path = parse_history(*candidate, history_text(file), file.path);
     if (!leads_on(path, timeline, start, end)) {
       if (wanted)
         throw Error(
@@ -207,20 +289,20 @@ SegmentRun run_from(const WalArchive& archive, const Path& path, Lsn start, std:
   return run;
 }
 
-void copy_decoded(const ArchivedFile& file, const std::string& to, const std::function<bool()>& stop) {
-  const auto source = sys::open_decoder(file.path, 1u << 20);
-  const sys::Fd target(open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!target) throw system_error(errno, "cannot write", to);
-  std::vector<char> block(1u << 20);
-  while (const std::size_t got = source->read(block.data(), block.size())) {
-    if (stop && stop())
-      throw Error(ErrorKind::transient, "cannot read the WAL archive", file.path, "told to stop");
-    for (std::size_t done = 0; done < got;) {
-      const ssize_t written = write(target.get(), block.data() + done, got - done);
-      if (written < 0 && errno != EINTR) throw system_error(errno, "cannot write", to);
-      if (written > 0) done += static_cast<std::size_t>(written);
+void patiently(const std::function<void()>& read, const std::function<bool()>& stop) {
+  constexpr std::chrono::milliseconds first{100}, last{3200};  // 6 s in all
+  for (auto wait = first;; wait *= 2) {
+    try {
+      return read();
+    } catch (const Error& error) {
+      if (error.kind != ErrorKind::transient || wait > last || (stop && stop())) throw;
     }
+    sys::wait_until(wait, first, {}, [&] { return stop && stop(); });
   }
+}
+
+void copy_decoded(const ArchivedFile& file, const std::string& to, const std::function<bool()>& stop) {
+  patiently([&] { write_decoded(file, to, stop); }, stop);
 }
 
 std::string wrong_with_segment(const std::string& file, const SegmentName& name, std::uint64_t segment_size,
@@ -246,16 +328,7 @@ std::string wrong_with_segment(const std::string& file, const SegmentName& name,
 std::optional<SegmentHeader> header_of(const WalArchive& archive, const std::string& name) {
   const ArchivedFile* const file = archive.find(name);
   if (file == nullptr) return std::nullopt;
-  std::string head(40, '\0');
-  const auto source = sys::open_decoder(file->path);
-  std::size_t size = 0;
-  while (size < head.size()) {
-    const std::size_t got = source->read(head.data() + size, head.size() - size);
-    if (got == 0) break;
-    size += got;
-  }
-  head.resize(size);
-  return parse_segment_header(head);
+  return parse_segment_header(head_of(*file, 40));
 }
 
 }  // namespace relight::postgres

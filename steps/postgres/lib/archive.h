@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,18 +14,32 @@
 
 namespace relight::postgres {
 
+// Where archived files lie that are in no folder of this host.
+class FarArchive {
+ public:
+  virtual ~FarArchive() = default;
+  // Writes the file, packed as it is kept, to the new file `to`; not synced. An Error names what cannot be
+  // read.
+  virtual void fetch(const std::string& path, const std::string& to,
+                     const std::function<bool()>& stop) const = 0;
+};
+
 struct ArchivedFile {
   std::string path;
-  std::string packing;   // "" ".gz" ".zst" ".lz4": how the server's copy is to be decoded
+  std::string packing;   // "": as the server wrote it; else by what its name ends in, or "?"
   bool partial = false;  // of pg_receivewal, or of the end of a timeline: the rest of it is zeros
   std::uint64_t size = 0;
-  bool old = false;  // of the old server's pg_wal: it may end anywhere
+  bool old = false;                            // of the old server's pg_wal: it may end anywhere
+  std::shared_ptr<const FarArchive> far = {};  // nothing: it is a file of this host
+
+  bool lies_plain() const { return packing.empty() && far == nullptr; }
 };
 
 class WalArchive {
  public:
-  // Reads the names in the folders, earlier ones first where two hold the same. A folder that cannot be read,
-  // or two histories of one timeline that differ, is a problem.
+  // Reads the names in the folders, earlier ones first where two hold the same, and in those below them that
+  // are named as pgBackRest and Barman name theirs, by the first half of a segment's name. A folder that
+  // cannot be read, or two histories of one timeline that differ, is a problem.
   WalArchive(const std::vector<std::string>& folders, std::vector<Problem>& problems);
 
   // What the folders do not hold, from an old server's pg_wal. Only segments that hold what their names say,
@@ -32,6 +47,11 @@ class WalArchive {
   // any.
   void add_old(const std::string& pg_wal, const std::string& system_identifier,
                std::vector<Problem>& problems);
+
+  void add_folder(const std::string& folder, std::vector<Problem>& problems);
+
+  // One file more, by its name in the archive, packed or not; no archived file's name: it is passed over.
+  void add(const std::string& name, ArchivedFile file, std::vector<Problem>& problems);
 
   const ArchivedFile* find(const std::string& name) const;  // "000000010000000000000002", "00000002.history"
   const std::map<std::string, ArchivedFile>& files() const { return files_; }
@@ -65,8 +85,15 @@ struct Handed {
   std::string as, file;
 };
 
-// Writes the file's bytes, decoded, to the new file `to`; not synced. An Error names what cannot be read;
-// told to stop, a transient one.
+// Reads again where that fails in passing (a transient Error), as in an archive on a network: for 6 s, unless
+// told to stop.
+void patiently(const std::function<void()>& read, const std::function<bool()>& stop = {});
+
+// A timeline's history, decoded. An Error names what cannot be read.
+std::string history_text(const ArchivedFile& file);
+
+// Writes the file's bytes, decoded, to the new file `to`, patiently; not synced. An Error names what cannot
+// be read; told to stop, a transient one.
 void copy_decoded(const ArchivedFile& file, const std::string& to, const std::function<bool()>& stop);
 
 // The first bytes of a segment and its size against what it must be: nothing, or why not.

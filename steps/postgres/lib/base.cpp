@@ -16,6 +16,7 @@
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/checker.h"
+#include "steps/postgres/lib/repository.h"
 
 namespace relight::postgres {
 
@@ -301,6 +302,14 @@ void check_base(const BaseBackup& base, bool every_byte, std::vector<Problem>& p
   const auto problem = [&](const Error& error) {
     problems.push_back({error.failed, error.on, error.why, error.hint});
   };
+  if (base.is_brought()) {
+    if (every_byte)
+      base.repository->check(base, problems);
+    else
+      hints.push_back(base.path +
+                      ": its files are checked while they are restored, or now with --depth full");
+    return;
+  }
   for (const BasePart& part : base.parts) {
     if (part.source.empty() || !sys::exists(part.source)) {
       problem(Error(ErrorKind::refused, "the base backup is not whole", base.path,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,14 +22,21 @@ struct BasePart {
   std::string prefix() const;  // of its files in the manifest: "" or "pg_tblspc/16384/"
 };
 
+class Repository;  // repository.h
+
 struct BaseBackup {
-  std::string path;           // as the runbook names it
+  std::string path;           // as the runbook names it; in a repository: for people
   int major = 0;              // of PG_VERSION
   std::string label_segment;  // the WAL segment it begins in, as backup_label names it
   std::string manifest_file;
   Manifest manifest;
-  std::vector<BasePart> parts;  // the data directory first
-  std::string wal;              // the WAL that came with it: a folder, an archive, or ""
+  std::vector<BasePart> parts;                   // the data directory first
+  std::string wal;                               // the WAL that came with it: a folder, an archive, or ""
+  std::shared_ptr<const Repository> repository;  // nothing: it was named by its path
+  std::string label;                             // in the repository
+  std::string archive;                           // of the repository's, that holds its WAL
+
+  bool is_brought() const { return parts.front().source.empty(); }  // by the repository's own tool
 
   std::uint64_t bytes_of(const BasePart& part) const;
   const BasePart& data() const { return parts.front(); }

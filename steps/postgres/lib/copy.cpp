@@ -84,6 +84,7 @@ void prepare_copy(const std::string& folder, const std::string& data, const Copy
   Json json = {{"base", wish.base},         {"wal", wish.wal},   {"to", wish.moment.text},
                {"database", wish.database}, {"role", wish.role}, {"decision", to_json(record.decision)}};
   if (!wish.heartbeat.empty()) json["heartbeat"] = wish.heartbeat;
+  if (wish.repository) json["repository"] = to_json(*wish.repository);
   if (wish.timeline) json["timeline"] = *wish.timeline;
   if (wish.lost_at) json["lost_at"] = sys::show_time(*wish.lost_at);
   for (const char* name : {"/ready", "/wal-of-base"}) sys::remove_tree(work_of(folder) + name);
@@ -101,6 +102,7 @@ CopyRecord read_copy(const std::string& data) {
   const Json json = Json::parse(*text);
   CopyRecord record;
   record.wish.base = json.at("base");
+  if (json.contains("repository")) record.wish.repository = repository_from_json(json["repository"]);
   record.wish.wal = json.at("wal").get<std::vector<std::string>>();
   record.wish.moment = parse_moment(json.at("to"));
   record.wish.database = json.at("database");

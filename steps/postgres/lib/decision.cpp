@@ -8,7 +8,7 @@ namespace relight::postgres {
 Decision decide_by(const Survey& survey) {
   Decision decision{.target = *survey.target,
                     .major = survey.base->major,
-                    .base = survey.base->path,
+                    .base = survey.base->label.empty() ? survey.base->path : survey.base->label,
                     .tablespaces = survey.tablespaces,
                     .made = {},
                     .config_from = survey.config_from};

@@ -12,7 +12,7 @@ namespace relight::postgres {
 struct Decision {
   Target target;
   int major = 0;
-  std::string base;  // the one that was chosen
+  std::string base;  // the one that was chosen: its path, or its label in the repository
   std::vector<NewTablespace> tablespaces;
   std::vector<std::string> made;  // folders of them that were not there before
   std::string config_from;        // empty: no configuration is restored

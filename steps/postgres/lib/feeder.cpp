@@ -16,6 +16,7 @@
 #include <unordered_map>
 
 #include "runner/sys/error.h"
+#include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "steps/postgres/lib/settings.h"
 
@@ -167,6 +168,7 @@ class Feeder::State {
     asked_ = SIZE_MAX;
     if (item.made != Made::ready) return item.why.empty() ? "told to stop" : item.why;
     item.made = Made::given;
+    if (++given_ == (items_.size() + 1) / 2) failpoint("postgres.recover:half_fed");
     return "+";
   }
 
@@ -192,6 +194,7 @@ class Feeder::State {
   std::condition_variable changed_;
   std::size_t next_ = 0;  // the one after that asked for last
   std::size_t asked_ = SIZE_MAX;
+  std::size_t given_ = 0;
   std::atomic<bool> stop_{false};
   std::vector<std::thread> threads_;
 };

@@ -19,6 +19,7 @@ std::uint64_t Manifest::bytes() const {
 }
 
 std::optional<sys::Time> Manifest::started() const {
+  if (told_start) return told_start;
   const auto label = files.find("backup_label");
   if (label == files.end()) return std::nullopt;
   std::string text = label->second.modified;

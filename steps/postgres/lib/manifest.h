@@ -14,7 +14,7 @@ namespace relight::postgres {
 
 struct ManifestFile {
   std::uint64_t size = 0;
-  std::string algorithm;  // "CRC32C" "SHA224" "SHA256" "SHA384" "SHA512"; empty: no checksum was made
+  std::string algorithm;  // "CRC32C" "SHA1" "SHA224" "SHA256" "SHA384" "SHA512"; empty: no checksum was made
   std::string checksum;   // hex, lower case
   std::string modified;   // "2026-11-21 10:58:00 GMT"
 };
@@ -27,8 +27,9 @@ struct Manifest {
   std::string system_identifier;  // from 17 on; else empty
 
   std::uint64_t bytes() const;
-  // When the backup began; nothing where the manifest does not tell.
+  // When the backup began, or a bit later; nothing where the manifest does not tell.
   std::optional<sys::Time> started() const;
+  std::optional<sys::Time> told_start;  // by who made it, in place of the date of its backup_label
 };
 
 // Checks the manifest's own checksum. `on` names it in the permanent Error of one that is damaged.

@@ -5,6 +5,7 @@
 #include "runner/sys/archive.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
+#include "steps/postgres/lib/repository.h"
 
 namespace relight::postgres {
 namespace {
@@ -19,6 +20,12 @@ bool is_base_archive(const std::string& path) {
   const bool named = name.find(".tar") != std::string::npos || name.find(".tgz") != std::string::npos;
   return named && !begins_with(name, "pg_wal.") && name.find_first_not_of("0123456789") != name.find('.') &&
          sys::is_archive(path);
+}
+
+void newest_first(std::vector<BaseBackup>& offers) {
+  std::sort(offers.begin(), offers.end(), [](const BaseBackup& a, const BaseBackup& b) {
+    return std::pair(a.manifest.timeline, a.manifest.end) > std::pair(b.manifest.timeline, b.manifest.end);
+  });
 }
 
 }  // namespace
@@ -56,10 +63,31 @@ std::vector<BaseBackup> offers_at(const std::string& path, std::vector<std::stri
   if (offers.empty())
     throw Error(ErrorKind::refused, "this is no base backup", path, "none of those in it can be used",
                 "name the folder of one to see why");
-  std::sort(offers.begin(), offers.end(), [](const BaseBackup& a, const BaseBackup& b) {
-    return std::pair(a.manifest.timeline, a.manifest.end) > std::pair(b.manifest.timeline, b.manifest.end);
-  });
+  newest_first(offers);
   return offers;
+}
+
+std::optional<Problem> wrong_with_source(const Wish& wish) {
+  if (!wish.has_base())
+    return Problem{"no base backup is named", wish.data, "neither base nor repository is given",
+                   "write base = \"/a/folder\", or repository = pgbackrest{ stanza = \"main\" }"};
+  if (wish.repository && !wish.base.empty())
+    return Problem{"two sources are named", wish.base, wish.repository->text() + " is named, too",
+                   "leave base or repository out"};
+  return std::nullopt;
+}
+
+std::vector<BaseBackup> offers_of(const Wish& wish, std::vector<std::string>& hints) {
+  if (!wish.repository) return offers_at(wish.base, hints);
+  std::vector<BaseBackup> offers = open_repository(*wish.repository)->backups(hints);
+  newest_first(offers);
+  return offers;
+}
+
+BaseBackup chosen_base(const Wish& wish) {
+  if (!wish.repository) return open_base(wish.base);
+  std::vector<std::string> told_before;
+  return offers_of(wish, told_before).front();
 }
 
 bool surely_too_new(const BaseBackup& base, const Moment& moment) {

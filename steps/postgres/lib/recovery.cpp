@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "runner/step/in_image.h"
 #include "runner/step/parents.h"
 #include "runner/sys/archive.h"
 #include "runner/sys/failpoint.h"
@@ -9,10 +10,14 @@
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/copy.h"
+#include "steps/postgres/lib/offers.h"
 #include "steps/postgres/lib/outputs.h"
+#include "steps/postgres/lib/quieted.h"
 #include "steps/postgres/lib/replay.h"
+#include "steps/postgres/lib/repository.h"
 #include "steps/postgres/lib/server.h"
 #include "steps/postgres/lib/settings.h"
+#include "steps/postgres/lib/start_needs.h"
 #include "steps/postgres/lib/tree.h"
 
 namespace relight::postgres {
@@ -35,6 +40,7 @@ Recovery::Recovery(Wish wish, Call& call, std::string copy)
 
 void Recovery::settle() {
   if (data_.state() != Switch::State::switched) end_left_behind(beside_);
+  if (wish_.container) end_in_image(call_);
 }
 
 bool Recovery::done() const {
@@ -48,7 +54,7 @@ bool Recovery::noted(const char* phase) const {
 }
 
 Programs Recovery::programs() const {
-  auto found = Programs::find(decision_.major);
+  auto found = programs_for(wish_, decision_.major);
   if (!found)
     throw Error(ErrorKind::permanent, "cannot recover", wish_.data,
                 "PostgreSQL " + std::to_string(decision_.major) + " is not installed",
@@ -56,16 +62,10 @@ Programs Recovery::programs() const {
   return *found;
 }
 
-void Recovery::refuse_while_running() {
-  if (const auto pid = running_server(wish_.data))
-    throw Error(ErrorKind::refused, "a server runs on the data directory", wish_.data,
-                "its pid is " + std::to_string(*pid),
-                "stop it first, with service.stop in a step before this one");
-}
-
 // Looks once more, and settles for good where to stop.
 void Recovery::decide() {
   if (noted("decided")) return;
+  if (!wish_.archive_into.empty()) refuse_archive(wish_.archive_into);
   if (!copy_.empty()) {
     decision_ = read_copy(copy_).decision;
     Target& target = decision_.target;
@@ -90,11 +90,11 @@ void Recovery::decide() {
     const Problem& first = found.problems.front();
     throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
   }
-  if (!found.target)
+  if (!found.target || !found.unknown.empty())
     throw Error(ErrorKind::refused, "cannot recover", wish_.data, found.unknown,
                 found.hints.empty() ? "" : found.hints.back());
   decision_ = decide_by(found);
-  wish_.base = decision_.base;
+  wish_.begin_with(decision_.base);
   call_.note("decided", to_json(decision_));
   failpoint("postgres.recover:decided");
 }
@@ -136,12 +136,31 @@ void Recovery::unpack() {
   clear();
   failpoint("postgres.recover:cleared");
   make_parents(call_, wish_.data);
-  const BaseBackup base = open_base(wish_.base);
+  BaseBackup base = chosen_base(wish_);
+  if (base.repository) base.repository->look_into(base);
   call_.note("filling", true);
   make_tree(base, decision_.tablespaces, beside_, call_);
   failpoint("postgres.recover:before_unpacked");
   call_.note("unpacked", {{"bytes", base.manifest.bytes()}, {"folder", beside_}});
   failpoint("postgres.recover:unpacked");
+}
+
+// Before the hours that the replay may take. Its own settings are set aside by now.
+void Recovery::prove_start() const {
+  if (wish_.pause || noted("stopped")) return;
+  const Programs programs = this->programs();
+  std::string config = decision_.config_from;
+  for (const std::string& folder : {beside_, wish_.config_outside()})
+    if (config.empty() && sys::exists(folder + "/postgresql.conf")) config = folder;
+  std::vector<Problem> problems = wrong_with_build(programs, read_control(programs, beside_), wish_.data);
+  if (!config.empty()) {
+    const StartNeeds needs = start_needs(programs, config + "/postgresql.conf", beside_ + "/" + work_folder);
+    problems.insert(problems.end(), needs.problems.begin(), needs.problems.end());
+    problems.insert(problems.end(), needs.may_come.begin(), needs.may_come.end());
+  }
+  if (problems.empty()) return;
+  const Problem& first = problems.front();
+  throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
 }
 
 void Recovery::replay() {
@@ -156,8 +175,7 @@ void Recovery::replay() {
 // By the cluster's own postgresql.auto.conf, which comes and goes with its data directory.
 void Recovery::turn_archive() {
   if (wish_.archive_into.empty()) return;
-  if (const auto wrong = wrong_with_archive_into(wish_.archive_into))
-    throw Error(ErrorKind::refused, wrong->what, wrong->on, wrong->why, wrong->hint);
+  refuse_archive(wish_.archive_into);
   make_parents(call_, wish_.archive_into);
   if (!sys::exists(wish_.archive_into)) call_.note("archive_made", true);
   sys::make_folders(wish_.archive_into, 0700);
@@ -185,9 +203,11 @@ void Recovery::make_ready() {
     sys::copy_checked(decision_.config_from, config_->beside(), options);
     failpoint("postgres.recover:config_copied");
   }
-  call_.note("outputs",
-             outputs_of(wish_, decision_, programs(), replayed, told_heartbeat(call_), beside_,
-                        config_ ? config_->beside() : "", notes["unpacked"]["bytes"].get<std::uint64_t>()));
+  const Json outputs =
+      outputs_of(wish_, decision_, programs(), replayed, told_heartbeat(call_), told_quieted(call_), beside_,
+                 config_ ? config_->beside() : "", notes["unpacked"]["bytes"].get<std::uint64_t>());
+  for (const Json& line : outputs["quieted"]) call_.log(once_started + line.get<std::string>());
+  call_.note("outputs", outputs);
   // Marked last of all: from here on an attempt only exchanges.
   if (config_) config_->mark();
   data_.mark();
@@ -195,20 +215,26 @@ void Recovery::make_ready() {
 }
 
 Json Recovery::apply() {
+  const EndsInImage ends(call_, wish_.container.has_value());
+  const auto owner = owner_for(wish_.container);
+  if (wish_.container) note_container(call_, *wish_.container);
   settle();
   if (noted("decided")) {
     decision_ = decision_from_json(call_.notes()["decided"]);
-    if (copy_.empty() && !decision_.base.empty()) wish_.base = decision_.base;
+    if (copy_.empty() && !decision_.base.empty()) wish_.begin_with(decision_.base);
   }
   if (data_.state() == Switch::State::nothing) {
-    if (wish_.data != copy_) refuse_while_running();
+    if (wish_.data != copy_) refuse_while_served(wish_.data, wish_.container, ErrorKind::refused, stop_first);
+    data_.prepare();
     decide();
     unpack();
+    prove_start();
     replay();
     make_ready();
   }
   // COMMIT POINT: before this line the target is as it was, behind it the recovered cluster is current.
-  if (data_.state() == Switch::State::marked) refuse_while_running();
+  if (data_.state() == Switch::State::marked)
+    refuse_while_served(wish_.data, wish_.container, ErrorKind::refused, stop_first);
   data_.commit();
   failpoint("postgres.recover:committed");
   if (config_) config_->commit();
@@ -222,9 +248,7 @@ void Recovery::undo() {
   if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
   if (data_.state() == Switch::State::switched) {
     if (wish_.pause) end_left_behind(wish_.data, true);
-    if (const auto pid = running_server(wish_.data))
-      throw Error(ErrorKind::permanent, "a server runs on the data directory", wish_.data,
-                  "its pid is " + std::to_string(*pid), "stop it, then roll back again");
+    refuse_while_served(wish_.data, wish_.container, ErrorKind::permanent, "stop it, then roll back again");
   }
   // The way back, in the other order.
   if (config_) {

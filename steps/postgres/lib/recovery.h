@@ -45,10 +45,10 @@ class Recovery {
   void take_copy();
   void give_copy_back();
   void clear();
+  void prove_start() const;
   void replay();
   void make_ready();
   void turn_archive();
-  void refuse_while_running();
   Programs programs() const;
 
   Call& call_;

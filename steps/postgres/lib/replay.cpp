@@ -11,7 +11,10 @@
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/copy.h"
 #include "steps/postgres/lib/feeder.h"
+#include "steps/postgres/lib/offers.h"
+#include "steps/postgres/lib/quieted.h"
 #include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/soundness.h"
 #include "steps/postgres/lib/tree.h"
 
 namespace relight::postgres {
@@ -26,6 +29,20 @@ Error followed_another(Timeline followed, Timeline wanted) {
                "see the step's log; the target is as it was");
 }
 
+// What opens and is not as it was: the indexes of a collation that this host sorts otherwise, extensions that
+// it has not. Only the running server can tell.
+void warn_of_host(QuietServer& server, const std::string& database, const Wish& wish, Call& call) {
+  try {
+    sys::Sql sql = server.connect(database, wish.role);
+    for (const Flaws& flaws : {changed_collations(sql), changed_extensions(sql)})
+      for (const Flaw& flaw : flaws)
+        call.log("WARNING: in the database " + database + " " + flaw.what + ": " + flaw.mend);
+  } catch (const sys::SqlError& error) {
+    call.log("the collations and extensions of the database " + database +
+             " cannot be read: " + error.what());
+  }
+}
+
 void open_database(QuietServer& server, const Wish& wish, Call& call) {
   sys::Sql any = server.connect("template1", wish.role);
   const sys::Rows names = any.query("select datname from pg_database where datallowconn order by 1");
@@ -37,10 +54,7 @@ void open_database(QuietServer& server, const Wish& wish, Call& call) {
   sys::Sql sql = server.connect(wish.database, wish.role);
   call.log("the database " + wish.database + " opens, with " +
            sql.query("select count(*) from pg_class where relkind in ('r', 'p')").one() + " tables");
-  const std::string subscriptions = sql.query("select count(*) from pg_subscription where subenabled").one();
-  if (subscriptions != "0")
-    call.log(subscriptions +
-             " subscriptions are enabled: they reach for their publishers when the service starts");
+  for (const std::string& name : there) warn_of_host(server, name, wish, call);
 }
 
 }  // namespace
@@ -78,6 +92,10 @@ std::string told_heartbeat(const Call& call) {
                                                                        : "";
 }
 
+Json told_quieted(const Call& call) {
+  return call.notes().contains("quieted") ? call.notes()["quieted"] : Json::array();
+}
+
 std::string heartbeat_query(const std::string& heartbeat) {
   const std::vector<std::string> parts = sys::split(heartbeat, '.');
   if (parts.size() != 3 || std::count(parts.begin(), parts.end(), "") > 0)
@@ -105,8 +123,8 @@ namespace {
 // Of a copy, whose base backup may be gone, its own pg_wal holds what the archive has no more.
 WalArchive archive_of(const Wish& wish, const std::string& work) {
   std::vector<Problem> problems;  // were told by the survey; what is missing by now the server will not get
-  if (wish.base.empty()) return WalArchive(wish.wal, problems);
-  return open_archive(wish, open_base(wish.base), work, problems);
+  if (!wish.has_base()) return WalArchive(wish.wal, problems);
+  return open_archive(wish, chosen_base(wish), work, problems);
 }
 
 // Runs `act(server, paused)` while the quiet server stands at the stop, or has gone on by itself.
@@ -143,6 +161,16 @@ void note_heartbeat(QuietServer& server, const Wish& wish, Call& call) {
   }
 }
 
+// What it cannot tell for once does not undo the work of hours.
+void note_quieted(QuietServer& server, const Wish& wish, Call& call) {
+  if (call.notes().contains("quieted")) return;
+  try {
+    call.note("quieted", quieted_by_catalog(server, wish.role));
+  } catch (const sys::SqlError& error) {
+    call.log("what its service will start cannot be read: " + std::string(error.what()));
+  }
+}
+
 void note_reached(QuietServer& server, const Wish& wish, const Target& target, Call& call) {
   sys::Sql sql = server.connect("template1", wish.role);
   call.note("reached", compare_paused(sql, server.timeline_read(), target));
@@ -159,11 +187,13 @@ Replayed replay(const Wish& wish, const Decision& decision, const Programs& prog
     if (paused) {
       note_reached(server, wish, decision.target, call);
       note_heartbeat(server, wish, call);
+      note_quieted(server, wish, call);
       server.promote(wish.role);
       failpoint("postgres.recover:promoted");
     }
     open_database(server, wish, call);
     note_heartbeat(server, wish, call);
+    note_quieted(server, wish, call);
     server.stop();
   });
   const Control ended = read_control(programs, folder);
@@ -187,6 +217,7 @@ Replayed replay_to_pause(const Wish& wish, const Decision& decision, const Progr
     note_reached(server, wish, decision.target, call);
     open_database(server, wish, call);
     note_heartbeat(server, wish, call);
+    note_quieted(server, wish, call);
     // A clean stop takes a second, and makes the next start short. It is not made where it would take the
     // goal of that start away.
     if (decision.target.segments.size() > few_segments &&

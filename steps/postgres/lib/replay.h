@@ -30,6 +30,8 @@ struct Replayed {
 
 // The newest value of the heartbeat that was noted, in ISO 8601; empty: unknown.
 std::string told_heartbeat(const Call& call);
+// What the quiet server was kept from, by its catalog (quieted.h), as noted.
+Json told_quieted(const Call& call);
 
 // SCHEMA.TABLE.COLUMN as the query for its newest value; another text: a refused Error.
 std::string heartbeat_query(const std::string& heartbeat);

@@ -28,11 +28,12 @@ void verify_dump_part(const RecoverySet& set, bool every_byte, Call& call, SetRe
   if (!sys::exists(dump))
     throw Error(ErrorKind::refused, "the dump is missing", dump, "backup.json names it",
                 "use another copy of the backup");
-  const std::string program = dump_program("pg_restore", 0);
-  if (program.empty())
+  const ClientProgram program = ClientProgram::of_host("pg_restore", 0);
+  if (!program.there())
     throw Error(ErrorKind::refused, "cannot look into the dump", "pg_restore", "there is no such program",
-                "install postgresql-client, and verify again");
-  const DumpLook look = look_at_dump(dump, program, every_byte, call);
+                program.mend() + ", and verify again");
+  const DumpLook look =
+      look_at_dump(dump, program, every_byte ? DumpDepth::every_byte : DumpDepth::its_end, call);
   report.parts.push_back({"dump", sys::show_count(look.content.tables.size()) +
                                       (look.content.tables.size() == 1 ? " table, " : " tables, ") +
                                       sys::show_size(look.bytes) +
@@ -44,6 +45,11 @@ Wish wish_of(const RecoverySet& set) {
   Wish wish;
   wish.base = path_in(set, database.value("base", Json()));
   wish.moment = parse_moment("latest");
+  if (const Json from = database.value("repository", Json()); from.is_object() && from.size() == 1) {
+    wish.repository = repository_from_json(from);
+    for (std::string* path : {&wish.repository->config, &wish.repository->path})
+      if (!path->empty() && path->front() != '/') *path = set.folder + "/" + *path;
+  }
   const Json archives = database.value("wal", Json());
   if (archives.is_array())
     for (const Json& one : archives) wish.wal.push_back(path_in(set, one));
@@ -54,7 +60,7 @@ Wish wish_of(const RecoverySet& set) {
 
 void verify_base_part(const RecoverySet& set, bool every_byte, Call& call, SetReport& report) {
   const Wish wish = wish_of(set);
-  if (wish.base.empty()) return;
+  if (!wish.has_base()) return;
   SurveyOptions options;
   options.every_byte = every_byte;
   options.stop = [&] {
@@ -63,7 +69,7 @@ void verify_base_part(const RecoverySet& set, bool every_byte, Call& call, SetRe
   };
   Survey survey = survey_backup(wish, options);
   if (!survey.unknown.empty() && survey.problems.empty())
-    survey.problems.push_back({"the WAL cannot be looked at", wish.base, survey.unknown,
+    survey.problems.push_back({"the WAL cannot be looked at", wish.source(), survey.unknown,
                                "install what is missing here, and verify again"});
   report.problems.insert(report.problems.end(), survey.problems.begin(), survey.problems.end());
   report.hints.insert(report.hints.end(), survey.hints.begin(), survey.hints.end());

@@ -10,7 +10,9 @@
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/feeder.h"
 #include "steps/postgres/lib/offers.h"
+#include "steps/postgres/lib/repository.h"
 #include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/start_needs.h"
 #include "steps/postgres/lib/timelines.h"
 
 namespace relight::postgres {
@@ -26,6 +28,7 @@ class Look {
     if (look_at_base()) {
       look_at_tablespaces();
       look_at_config();
+      look_at_start();
       count_space();
     }
     return std::move(found_);
@@ -48,16 +51,16 @@ class Look {
   }
 
   void look_at_target();
+  bool look_at_source();
   bool look_at_base();
   bool leads_to_moment(const BaseBackup& base, bool last);
   void tell_choice(const std::vector<BaseBackup>& offers);
   void look_at_programs();
   void look_at_tablespaces();
   void look_at_config();
+  void look_at_start();
   void look_at_wal();
   void count_space();
-  bool writable_parent(const std::string& path, const std::string& hint);
-  bool writable(const std::string& path, std::string folder, const std::string& hint);
   void look_at_switch(const std::string& target);
   std::string system_identifier();
   void look_for_lost_history(const WalArchive& archive);
@@ -69,33 +72,25 @@ class Look {
   Survey found_;
 };
 
-// Can the step's user make something beside `path`? A missing parent is made, below one that is there.
-bool Look::writable_parent(const std::string& path, const std::string& hint) {
-  return writable(path, sys::parent_of(path), hint);
-}
-
-bool Look::writable(const std::string& path, std::string parent, const std::string& hint) {
-  while (!sys::exists(parent) && parent != "/") parent = sys::parent_of(parent);
-  if (sys::is_folder(parent) && access(parent.c_str(), W_OK | X_OK) == 0) return true;
-  problem("cannot write beside the target", path, parent + " is not writable for " + sys::current_user().name,
-          hint);
-  return false;
-}
-
 void Look::look_at_switch(const std::string& target) {
   const SwitchOutlook outlook = switch_outlook(target);
   if (!outlook.hint.empty()) found_.hints.push_back(outlook.hint);
   if (outlook.obstacle)
     found_.problems.push_back(*outlook.obstacle);
   else
-    writable(target, outlook.folder, "make that folder the user's own, as Debian's packages do");
+    foresee_writable(target, outlook.folder, "make that folder the user's own, as Debian's packages do",
+                     found_.problems);
 }
 
 void Look::look_at_target() {
   const std::string& data = wish_.data;
-  if (geteuid() == 0)
+  if (geteuid() == 0 && !wish_.container)
     problem("PostgreSQL does not run as root", data, "this step would run as root",
             "write as = \"postgres\"");
+  if (geteuid() != 0 && wish_.container)
+    problem("a container's volume is root's to enter", data,
+            "this step would run as " + sys::current_user().name, "leave `as` out, and run relight as root");
+  std::string served;
   try {
     look_at_switch(data);
     if (const std::string folder = switch_outlook(data).folder; !runs_programs(folder))
@@ -103,13 +98,12 @@ void Look::look_at_target() {
               "it is mounted noexec, and what hands the WAL to the server is a program beside its data",
               "mount -o remount,exec for the time of the recovery");
     found_.there = look_at(data);
-    found_.server = running_server(data);
+    served = server_on(wish_.data, wish_.container);
   } catch (const Error& error) {
     return problem(error);
   }
-  if (found_.server) {
-    found_.hints.push_back("a server runs on " + data + " (pid " + std::to_string(*found_.server) +
-                           "): stop it in a step before this one, with service.stop");
+  if (!served.empty()) {
+    found_.hints.push_back(data + ": " + served + ": stop it in a step before this one, with service.stop");
     not_yet("a server still runs on " + data);
   }
   switch (found_.there.kind) {
@@ -134,6 +128,20 @@ void Look::look_at_target() {
   }
 }
 
+bool Look::look_at_source() {
+  if (const auto wrong = wrong_with_source(wish_)) {
+    found_.problems.push_back(*wrong);
+    return false;
+  }
+  const std::string missing = wish_.repository ? missing_tool(*wish_.repository) : "";
+  if (missing.empty()) return true;
+  not_yet(missing + " is not installed");
+  found_.hints.push_back(missing +
+                         " is not installed: the repository is looked at when it is; install the package " +
+                         missing + " in a step before this one");
+  return false;
+}
+
 // The newest that ends before the moment, which the WAL tells.
 bool Look::look_at_base() {
   try {
@@ -141,10 +149,12 @@ bool Look::look_at_base() {
         (wish_.moment.kind == Moment::Kind::latest || wish_.moment.kind == Moment::Kind::name))
       problem("this moment cannot be stopped before", wish_.moment.text,
               "only a time, a position or a transaction can", "leave out inclusive = false");
-    const std::vector<BaseBackup> offers = offers_at(wish_.base, found_.hints);
+    if (!look_at_source()) return false;
+    const std::vector<BaseBackup> offers = offers_of(wish_, found_.hints);
     for (std::size_t i = 0; i < offers.size(); ++i)
       if (leads_to_moment(offers[i], i + 1 == offers.size())) break;
     tell_choice(offers);
+    if (found_.base->repository) found_.base->repository->look_into(*found_.base);
     if (!options_.wal_alone)
       check_base(*found_.base, options_.every_byte, found_.problems, found_.hints, options_.stop);
   } catch (const Error& error) {
@@ -173,7 +183,7 @@ void Look::tell_choice(const std::vector<BaseBackup>& offers) {
   std::string newer, older;
   bool passed = false;
   for (const BaseBackup& one : offers) {
-    if (one.path == found_.base->path)
+    if (one.path == found_.base->path && one.label == found_.base->label)
       passed = true;
     else
       (passed ? older : newer) += (passed ? older : newer).empty() ? shown(one) : ", " + shown(one);
@@ -187,11 +197,15 @@ void Look::look_at_programs() {
   const int major = found_.base->major;
   if (wish_.version && *wish_.version != major)
     problem(
-        "the base backup is of another version", wish_.base,
+        "the base backup is of another version", found_.base->path,
         "it was made by PostgreSQL " + std::to_string(major) + ", and the runbook says " +
             std::to_string(*wish_.version),
         "write version = " + std::to_string(major) + ": data directories are read by their own version only");
-  found_.programs = Programs::find(major);
+  found_.programs = programs_for(wish_, major);
+  if (wish_.container && !found_.programs)
+    return problem("the image is of another version", wish_.container->service,
+                   "its image runs no PostgreSQL " + std::to_string(major) + ", of which the base backup is",
+                   "pin the image of that version, and make the container anew");
   std::string missing;
   if (!found_.programs) {
     missing = "PostgreSQL " + std::to_string(major);
@@ -209,43 +223,42 @@ void Look::look_at_programs() {
 }
 
 void Look::look_at_tablespaces() {
-  for (const BasePart& part : found_.base->parts) {
-    if (part.oid.empty()) continue;
-    NewTablespace fresh{part.oid, part.location, ""};
-    for (const std::string& key : {part.oid, part.location})
-      if (const auto told = wish_.tablespaces.find(key); told != wish_.tablespaces.end())
-        fresh.folder = told->second;
-    if (fresh.folder.empty() && wish_.pause) fresh.folder = wish_.data + ".tablespace-" + part.oid;
-    if (fresh.folder.empty()) {
-      // Beside the old, and not one name longer at every recovery.
-      const std::size_t earlier = part.location.find(".relight-");
-      fresh.folder = part.location.substr(0, earlier) + ".relight-" + options_.run;
+  std::vector<OldTablespace> old;
+  for (const BasePart& part : found_.base->parts)
+    if (!part.oid.empty()) old.push_back({part.oid, part.location});
+  const auto place = [&](const OldTablespace& one) {
+    return wish_.pause ? wish_.data + ".tablespace-" + one.oid : beside_old(one.location, options_.run);
+  };
+  found_.tablespaces = place_tablespaces(old, wish_.tablespaces, place, found_.problems, found_.hints);
+  if (wish_.container)
+    for (const OldTablespace& one : old)
+      problem("a tablespace cannot be made in a container", one.location,
+              "it lies outside the data directory", "recover it by a PostgreSQL of this host");
+}
+
+// What the server will need once it is the operator's; a paused copy has settings of its own.
+void Look::look_at_start() {
+  if (!found_.programs || geteuid() == 0) return;
+  const BaseBackup& base = *found_.base;
+  const bool plain = !base.is_brought() && !base.data().archive;
+  try {
+    if (plain) {
+      const Control control = read_control(*found_.programs, base.path);
+      found_.hints.push_back("the cluster has " + shown(control));
+      for (Problem& wrong : wrong_with_build(*found_.programs, control, base.path))
+        found_.problems.push_back(std::move(wrong));
     }
-    const std::string hint =
-        "name a folder for it: tablespaces = { [\"" + part.location + "\"] = \"/a/folder\" }";
-    bool used = false;
-    if (sys::is_folder(fresh.folder))
-      sys::walk(fresh.folder, [&](const sys::Entry&) { used = true; });
-    else
-      used = sys::exists(fresh.folder);
-    if (used)
-      problem("a tablespace's new folder is in use", fresh.folder, "it is not empty", hint);
-    else if (sys::is_folder(fresh.folder) && access(fresh.folder.c_str(), W_OK | X_OK) != 0)
-      problem("a tablespace's new folder cannot be used", fresh.folder,
-              "it is not writable for " + sys::current_user().name, "make it the user's own");
-    else if (!sys::exists(fresh.folder))
-      writable_parent(fresh.folder, hint);
-    found_.hints.push_back("the tablespace at " + fresh.was + " is made anew in " + fresh.folder +
-                           ", and stays there");
-    found_.tablespaces.push_back(fresh);
+  } catch (const Error& error) {
+    problem(error);
   }
-  for (const auto& [key, folder] : wish_.tablespaces) {
-    const bool known =
-        std::any_of(found_.tablespaces.begin(), found_.tablespaces.end(),
-                    [&, &name = key](const NewTablespace& t) { return t.oid == name || t.was == name; });
-    if (!known)
-      problem("the base backup has no such tablespace", key, "it was to be made in " + folder,
-              "name the old location, or the OID, of one that it has");
+  const std::string folder = !found_.config_from.empty() ? found_.config_from : plain ? base.path : "";
+  if (wish_.pause || !sys::exists(folder + "/postgresql.conf")) return;
+  const StartNeeds needs = start_needs(*found_.programs, folder + "/postgresql.conf", plain ? base.path : "");
+  if (wish_.config.empty())  // else it has been told
+    found_.problems.insert(found_.problems.end(), needs.problems.begin(), needs.problems.end());
+  for (const Problem& one : needs.may_come) {
+    not_yet(one.on + " is not installed");
+    found_.hints.push_back(one.what + ": " + one.on + ": " + one.why + ": " + one.hint);
   }
 }
 
@@ -368,9 +381,11 @@ WalArchive open_archive(const Wish& wish, const BaseBackup& base, const std::str
     folders.push_back(unpacked);
   }
   WalArchive archive(folders, problems);
+  if (base.repository) base.repository->add_wal(base, archive, problems);
   const std::string old = wish.data + "/pg_wal";
   // While a server runs there it writes it, and takes what is archived away.
-  if (wish.data.empty() || !wish.old_wal || wish.pause || !sys::is_folder(old) || running_server(wish.data))
+  if (wish.data.empty() || !wish.old_wal || wish.pause || !sys::is_folder(old) ||
+      !server_on(wish.data, wish.container).empty())
     return archive;
   std::string system = base.manifest.system_identifier;
   if (system.empty())

@@ -14,14 +14,11 @@
 #include "steps/postgres/lib/cluster.h"
 #include "steps/postgres/lib/control.h"
 #include "steps/postgres/lib/programs.h"
+#include "steps/postgres/lib/tablespaces.h"
 #include "steps/postgres/lib/walk.h"
 #include "steps/postgres/lib/wish.h"
 
 namespace relight::postgres {
-
-struct NewTablespace {
-  std::string oid, was, folder;  // folder: where it is unpacked, and stays
-};
 
 struct Survey {
   std::vector<Problem> problems;
@@ -31,7 +28,6 @@ struct Survey {
   std::optional<Programs> programs;
   std::optional<Target> target;
   ClusterThere there;
-  std::optional<int> server;  // that runs on the data directory
   std::vector<NewTablespace> tablespaces;
   std::string config_from;
   std::uint64_t segment_size = default_segment_size;

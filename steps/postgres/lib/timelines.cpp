@@ -48,9 +48,9 @@ std::vector<std::string> timeline_tree(const WalArchive& archive, const Path& fo
   add_forks(children, followed);
   for (const auto& [name, file] : archive.files()) {
     const auto timeline = parse_history_name(name);
-    if (!timeline || !file.packing.empty()) continue;
+    if (!timeline) continue;
     try {
-      add_forks(children, parse_history(*timeline, sys::read_file(file.path), file.path));
+      add_forks(children, parse_history(*timeline, history_text(file), file.path));
     } catch (const Error&) {  // is told by whoever follows it
     }
   }

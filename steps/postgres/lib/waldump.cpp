@@ -81,7 +81,7 @@ std::optional<std::string> Waldump::read(Lsn from, Lsn to, Of of,
   // Before 15 it knows one filter only.
   if (of == Of::transactions_and_xlog && programs_.major() >= 15)
     arguments.insert(arguments.end(), {"-r", "Transaction", "-r", "XLOG"});
-  sys::Command command = programs_.command("pg_waldump", arguments);
+  sys::Command command = programs_.command("pg_waldump", arguments, {folder_});
   // Standard error apart from standard output: a complaint within a record's line would lose the record.
   command.argv.insert(
       command.argv.begin(),

@@ -82,12 +82,12 @@ std::size_t Walk::make_ready(std::size_t from) {
       throw Error(ErrorKind::transient, "cannot check the WAL", run_.names[index], "told to stop");
     const std::string& name = run_.names[index];
     const ArchivedFile& file = *q_.archive.find(name);
-    if (!file.packing.empty() && ++packed > window_of_packed) break;
+    if (!file.lies_plain() && ++packed > window_of_packed) break;
     const std::string ready = file_of(run_.first + index);
     const auto segment = parse_segment(name, run_.segment_size);
     try {
       if (sys::exists(ready)) continue;
-      if (!file.packing.empty())
+      if (!file.lies_plain())
         copy_decoded(file, ready, q_.stop);
       else if (symlink(sys::absolute(file.path).c_str(), ready.c_str()) != 0)
         throw system_error(errno, "cannot link a segment", ready);
@@ -112,15 +112,22 @@ std::size_t Walk::make_ready(std::size_t from) {
 
 void Walk::read_records(Lsn from, Lsn to) {
   const auto of = q_.every_record ? Waldump::Of::all : Waldump::Of::transactions_and_xlog;
-  const auto complaint = waldump_.read(from, to, of, [&](const WalRecord& record) {
-    if (record.lsn <= seen_) return false;
-    seen_ = record.lsn;
-    if (first_old_ && record.lsn < begin_of(*first_old_)) commit_before_old_ = search_.last_commit;
-    if (q_.see) q_.see(record);
-    done_ = search_.see(record);
-    if (q_.progress) q_.progress(seen_ - q_.start, run_.end - q_.start);
-    return done_;
-  });
+  std::optional<std::string> complaint;
+  patiently(
+      [&] {
+        complaint = waldump_.read(from, to, of, [&](const WalRecord& record) {
+          if (record.lsn <= seen_) return false;
+          seen_ = record.lsn;
+          if (first_old_ && record.lsn < begin_of(*first_old_)) commit_before_old_ = search_.last_commit;
+          if (q_.see) q_.see(record);
+          done_ = search_.see(record);
+          if (q_.progress) q_.progress(seen_ - q_.start, run_.end - q_.start);
+          return done_;
+        });
+        if (complaint && complaint->find("Input/output error") != std::string::npos)
+          throw Error(ErrorKind::transient, "cannot read the WAL archive", show_lsn(from), *complaint);
+      },
+      q_.stop);
   if (complaint) understand(*complaint);
 }
 

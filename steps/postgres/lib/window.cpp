@@ -7,6 +7,7 @@
 #include "runner/sys/files.h"
 #include "steps/postgres/lib/deletions.h"
 #include "steps/postgres/lib/offers.h"
+#include "steps/postgres/lib/repository.h"
 #include "steps/postgres/lib/set_parts.h"
 #include "steps/postgres/lib/survey.h"
 
@@ -27,6 +28,26 @@ std::vector<std::string> wal_at(const std::string& folder) {
   return found;
 }
 
+// Every stanza of pgBackRest's, where the folder is its repository.
+std::vector<RepositoryWish> stanzas_at(const std::string& folder) {
+  std::vector<RepositoryWish> found;
+  if (!sys::is_folder(folder + "/backup")) return found;
+  for (const std::string& name : sys::names_in(folder + "/backup")) {
+    if (!sys::exists(folder + "/backup/" + name + "/backup.info")) continue;
+    found.push_back({.tool = "pgbackrest", .name = name, .config = "", .path = folder, .set = ""});
+  }
+  return found;
+}
+
+// The base backups of one of Barman's servers, where the folder is its home.
+std::vector<std::string> barman_bases_at(const std::string& folder) {
+  std::vector<std::string> found;
+  if (!sys::is_folder(folder + "/wals") || !sys::is_folder(folder + "/base")) return found;
+  for (const std::string& name : sys::names_in(folder + "/base"))
+    if (is_base(folder + "/base/" + name + "/data")) found.push_back(folder + "/base/" + name + "/data");
+  return found;
+}
+
 class Windows {
  public:
   Windows(const std::string& folder, bool every_byte, Call& call, WindowReport& report)
@@ -41,6 +62,7 @@ class Windows {
     std::size_t window = 0;  // of the report
   };
   std::vector<BaseBackup> bases();
+  void add_repository(const RepositoryWish& from, std::vector<BaseBackup>& found);
   bool whole(const BaseBackup& base);
   bool covered(const BaseBackup& base);
   void walk(const BaseBackup& base);
@@ -63,19 +85,37 @@ class Windows {
   std::vector<Deletion> deletions_;
 };
 
+void Windows::add_repository(const RepositoryWish& from, std::vector<BaseBackup>& found) {
+  if (const std::string missing = missing_tool(from); !missing.empty())
+    return report_.gaps.push_back({"the repository cannot be looked at", from.text(),
+                                   missing + " is not installed", "install the package " + missing});
+  try {
+    for (BaseBackup& base : open_repository(from)->backups(report_.hints)) found.push_back(std::move(base));
+  } catch (const Error& error) {
+    gap(error);
+  }
+}
+
 // Those that can be opened, in the order in which they were made.
 std::vector<BaseBackup> Windows::bases() {
   std::vector<std::string> places;
+  std::vector<BaseBackup> found;
   if (sys::exists(folder_ + "/" + set_file)) {
     wish_ = wish_of(read_set(folder_));
     if (!wish_.base.empty()) places = bases_at(wish_.base);
+    if (wish_.repository) add_repository(*wish_.repository, found);
+  } else if (const auto stanzas = stanzas_at(folder_); !stanzas.empty()) {
+    for (const RepositoryWish& stanza : stanzas) add_repository(stanza, found);
+  } else if (places = barman_bases_at(folder_); !places.empty()) {
+    wish_.wal = {folder_ + "/wals"};
+    for (const char* coming : {"/incoming", "/streaming"})
+      if (sys::is_folder(folder_ + coming)) wish_.wal.push_back(folder_ + coming);
   } else {
     wish_.wal = wal_at(folder_);
     places = bases_at(folder_);
     if (places.front() == folder_ && !is_base(folder_) && wish_.wal.empty())
       return {};  // none of this family
   }
-  std::vector<BaseBackup> found;
   for (const std::string& place : places) {
     try {
       found.push_back(open_base(place));
@@ -112,7 +152,8 @@ bool Windows::covered(const BaseBackup& base) {
 void Windows::walk(const BaseBackup& base) {
   const Manifest& manifest = base.manifest;
   Wish wish = wish_;
-  wish.base = base.path;
+  if (base.repository) wish.repository = base.repository->wish();
+  wish.begin_with(base.repository ? base.label : base.path);
   wish.moment = parse_moment("latest");
   std::optional<sys::Time> before_end, first_end, commit;
   std::vector<WindowReport::Named> named;

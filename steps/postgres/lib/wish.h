@@ -8,13 +8,29 @@
 
 #include "runner/step/call.h"
 #include "runner/step/params.h"
+#include "runner/sys/json.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/container_data.h"
 #include "steps/postgres/lib/moment.h"
+#include "steps/postgres/lib/programs.h"
 
 namespace relight::postgres {
 
+// A repository that another tool keeps: what takes the place of `base` and `wal`.
+struct RepositoryWish {
+  std::string tool;       // "pgbackrest" "barman"
+  std::string name;       // pgBackRest's stanza, Barman's server
+  std::string config;     // the tool's configuration; empty: its own default
+  std::string path;       // of pgBackRest: the repository's folder; empty: as the configuration says
+  std::int64_t repo = 0;  // of pgBackRest: which of several; 0: all
+  std::string set;        // the one backup that may be taken; empty: any
+
+  std::string text() const;  // "pgbackrest main"
+};
+
 struct Wish {
   std::string base;
+  std::optional<RepositoryWish> repository;
   std::vector<std::string> wal;
   Moment moment;
   std::optional<sys::Time> lost_at;
@@ -32,7 +48,23 @@ struct Wish {
   std::string archive_into;  // empty: as the configuration says
   bool pause = false;        // `data` is a copy, to be held there
   bool old_wal = true;
+  std::optional<ContainerData> container;  // that serves it; `data` is its folder on this host
+  const Call* call = nullptr;              // where there is one: outlives the wish
+
+  bool has_base() const { return repository || !base.empty(); }
+  std::string source() const { return repository ? repository->text() : base; }  // for people
+  // Where Debian has the configuration of such a data directory; empty: nowhere, or in a container.
+  std::string config_outside() const;
+  // To begin with this one and no other: a path, or its label in the repository.
+  void begin_with(const std::string& chosen) { (repository ? repository->set : base) = chosen; }
 };
 Wish read_wish(const Params& params, Call& call);
+
+// As pgbackrest{ ... } or barman{ ... } gives it: {"pgbackrest": {"stanza": ...}}, and back.
+RepositoryWish repository_from_json(const Json& json);
+Json to_json(const RepositoryWish& repository);
+
+// The programs that the cluster is recovered by: its container's image's, else this host's.
+std::optional<Programs> programs_for(const Wish& wish, int major);
 
 }  // namespace relight::postgres
