@@ -9,6 +9,7 @@
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/content.h"
 #include "steps/postgres/lib/copy.h"
+#include "steps/postgres/lib/field.h"
 #include "steps/postgres/lib/outputs.h"
 #include "steps/postgres/lib/replay.h"
 #include "steps/postgres/lib/server.h"
@@ -26,7 +27,10 @@ std::string copy_of(const Params& params, Call& call) {
 CopyRecord wanted_of(const CopyRecord& stands, const Params& params, Call& call) {
   CopyRecord wanted = stands;
   wanted.wish.moment = parse_moment(params.text("to"));
-  wanted.wish.timeline = stands.decision.target.stop.timeline;
+  wanted.wish.moment.inclusive = params.flag("inclusive");
+  wanted.wish.moment.past_end = params.text("past_end") == "latest";
+  wanted.wish.timeline = params.has("timeline") ? static_cast<Timeline>(params.integer("timeline"))
+                                                : stands.decision.target.stop.timeline;
   if (params.has("lost_at")) wanted.wish.lost_at = sys::parse_time(params.text("lost_at"));
   if (params.has("wal")) {
     wanted.wish.wal.clear();
@@ -48,7 +52,14 @@ bool is_before(const Stop& one, const Stop& other) {
 Survey foresee(const CopyRecord& stands, const CopyRecord& wanted, const SurveyOptions& options) {
   Survey found = survey_backup(wanted.wish, options);
   const Target& at = stands.decision.target;
-  if (found.target && is_before(found.target->stop, at.stop))
+  if (!found.path.empty() && timeline_at(found.path, at.stop.lsn) != at.stop.timeline)
+    found.problems.push_back(
+        {"the copy is not on the way to this timeline", std::to_string(*wanted.wish.timeline),
+         "it stands at " + shown_stop(at) + " on timeline " + std::to_string(at.stop.timeline) +
+             ", which the other left before, or never was on",
+         "bring another copy up, from the base backup, with postgres.recover timeline = " +
+             std::to_string(*wanted.wish.timeline)});
+  else if (found.target && is_before(found.target->stop, at.stop))
     found.problems.push_back({"the copy is past this moment", wanted.wish.moment.text,
                               "it stands at " + shown_stop(at) + ", and a server only goes forward",
                               "bring another copy up, from the base backup, with postgres.recover to = \"" +
@@ -106,7 +117,7 @@ class Advance : public Step {
       }
       preview.summary += " from " + shown_stop(at) + " to " + shown_stop(*found.target);
       preview.cannot_undo = "the earlier moment: a copy only goes forward. Another can be brought up from " +
-                            stands.wish.base + " while that is kept";
+                            stands.wish.source() + " while that is kept";
     } catch (const Error& error) {
       preview.problems.push_back({error.failed, error.on, error.why, error.hint});
     }
@@ -128,10 +139,9 @@ class Advance : public Step {
       const Replayed replayed = replay_to_pause(record.wish, record.decision, programs, data, call);
       prepare_copy(data, data, record, read_control(programs, data).demands);
       failpoint("postgres.advance:prepared");
-      Json outputs =
-          outputs_of(record.wish, record.decision, programs, replayed, told_heartbeat(call), data, "", 0);
-      for (const char* of_a_recovery : {"bytes", "segments", "system_identifier", "protected"})
-        outputs.erase(of_a_recovery);
+      Json outputs = outputs_of(record.wish, record.decision, programs, replayed, told_heartbeat(call),
+                                told_quieted(call), data, "", 0);
+      for (const char* name : of_no_copy) outputs.erase(name);
       call.note("outputs", outputs);
     }
     bring_up(data, record, programs, call);
@@ -188,16 +198,6 @@ class Advance : public Step {
   }
 };
 
-Field field(std::string name, FieldType type, bool required, std::string doc, std::string example) {
-  return {.name = std::move(name),
-          .type = type,
-          .required = required,
-          .fallback = "",
-          .doc = std::move(doc),
-          .example = std::move(example),
-          .choices = {}};
-}
-
 }  // namespace
 
 extern const StepType postgres_advance;
@@ -213,24 +213,30 @@ const StepType postgres_advance = {
     .example =
         "postgres.advance \"later\" { copy = \"/srv/copy\", to = \"2026-11-21T10:30:00Z\", as = \"postgres\" "
         "}",
-    .fields = {field("copy", FieldType::path, true, "the folder of the copy", "copy.data"),
-               field("to", FieldType::moment, true, "where to stop, later than where it stands",
+    .fields = {field("copy", FieldType::path, true, "", "the folder of the copy", "copy.data"),
+               field("to", FieldType::moment, true, "", "where to stop, later than where it stands",
                      "\"2026-11-21T10:30:00Z\""),
-               field("wal", FieldType::locations, false,
+               field("wal", FieldType::locations, false, "",
                      "folders of archived WAL; not given: those that the copy was made from",
                      "{ \"/backup/wal\" }"),
-               field("lost_at", FieldType::time, false,
+               field("inclusive", FieldType::boolean, false, "true",
+                     "keep what is of that very time, position or transaction; false: stop before it",
+                     "false"),
+               {.name = "past_end",
+                .type = FieldType::choice,
+                .required = false,
+                .fallback = "\"refuse\"",
+                .doc = "a time after the last commit: refuse it, or replay all that there is",
+                .example = "\"latest\"",
+                .choices = {"refuse", "latest"}},
+               field(
+                   "timeline", FieldType::integer, false, "",
+                   "the timeline to follow, which leads over where the copy stands; not given: the one that "
+                   "it is on",
+                   "2"),
+               field("lost_at", FieldType::time, false, "",
                      "when the host was lost; not given: as the copy was told", "\"2026-11-21T10:30:00Z\"")},
-    .outputs = {{.name = "url", .doc = "of the database, by the copy's private socket"},
-                {.name = "data", .doc = "the folder of the copy"},
-                {.name = "lsn", .doc = "the position up to which it was replayed"},
-                {.name = "timeline", .doc = "that it follows"},
-                {.name = "last_commit",
-                 .doc = "when the last transaction in it was committed; null: unknown"},
-                {.name = "recovered_to", .doc = "the moment that was asked for"},
-                {.name = "rpo_seconds", .doc = "at most so much was lost, up to lost_at; null: unknown"},
-                {.name = "rpo_at_least_seconds", .doc = "and at least so much; null: unknown"},
-                {.name = "heartbeat", .doc = "the newest value of the heartbeat; null: unknown"}},
+    .outputs = copy_outputs(),
     .in_doubt = InDoubt::again,
     .undo = Undo::part,
     .stays = "the copy at its later moment, or, in mid-way, stopped",

@@ -3,6 +3,7 @@
 
 #include "runner/step/access.h"
 #include "runner/step/addition.h"
+#include "runner/step/in_image.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/failpoint.h"
@@ -55,7 +56,7 @@ class BaseBackupStep : public Step {
     Preview preview;
     const Json& all = params.all();
     preview.summary = "take a base backup into " + shown(all["into"]);
-    for (const char* field : {"server", "into", "config_into"})
+    for (const char* field : {"server", "via", "into", "config_into"})
       if (params.has(field) && !params.known(field)) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.proved_after = *outputs_used(all[field]).begin();
@@ -71,6 +72,7 @@ class BaseBackupStep : public Step {
       }
       base.foresee(0, preview);
       if (params.has("config_into")) Addition(call, path_of(params, "config_into", call)).foresee(0, preview);
+      check_given(params);
       foresee_server(DatabaseServer(params, call), base, call, preview);
     } catch (const Error& error) {
       preview.problems.push_back({error.failed, error.on, error.why, error.hint});
@@ -79,6 +81,7 @@ class BaseBackupStep : public Step {
   }
 
   Json apply(const Params& params, Call& call) const override {
+    check_given(params);
     Addition base(call, path_of(params, "into", call));
     std::optional<Addition> config;
     if (params.has("config_into")) config.emplace(call, path_of(params, "config_into", call));
@@ -114,9 +117,7 @@ class BaseBackupStep : public Step {
 
   void settle(const Params& params, Call& call) const override {
     if (!call.notes().contains("taking")) return;
-    const DatabaseServer server(params, call);
-    sys::Sql sql = server.connect(call);
-    end_sessions_named(sql, server.session());
+    end_left_at_server(params, call);
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
@@ -124,6 +125,13 @@ class BaseBackupStep : public Step {
   }
 
  private:
+  static void check_given(const Params& params) {
+    if (params.has("via") && params.has("config_into"))
+      throw Error(ErrorKind::refused, "cannot copy the configuration", "config_into",
+                  "it lies in the container, and is no folder of this host",
+                  "take config_into out: what compose mounts there is backed up by blobs.archive");
+  }
+
   static void foresee_server(const DatabaseServer& server, const Addition& base, Call& call,
                              Preview& preview) {
     std::optional<sys::Sql> sql = server.foresee(call, preview);
@@ -132,9 +140,9 @@ class BaseBackupStep : public Step {
     for (auto& [folder, needed] : preview.space) needed += facts.bytes;
     preview.summary =
         "take a base backup (" + sys::show_size(facts.bytes) + " before packing) into " + base.path();
-    if (dump_program("pg_basebackup", facts.major).empty())
+    if (const auto program = server.program("pg_basebackup", facts.major, call); !program.there())
       throw Error(ErrorKind::refused, "cannot take a base backup", "pg_basebackup",
-                  "there is no such program", "install postgresql-client");
+                  "there is no such program", program.mend());
     const std::string senders = sql->query("SHOW max_wal_senders").one();
     if (senders == "0" || senders == "1")
       throw Error(ErrorKind::refused, "cannot take a base backup", "max_wal_senders",
@@ -148,17 +156,14 @@ class BaseBackupStep : public Step {
     const std::string system = sql.query("SELECT system_identifier FROM pg_control_system()").one();
     call.note("taking", server.session());
     const bool plain = params.text("format") == "plain";
-    sys::Command command;
-    command.argv = {dump_program("pg_basebackup", facts.major),
-                    "--no-password",
-                    "--pgdata=" + base.beside(),
-                    "--format=" + params.text("format"),
-                    "--wal-method=stream",
-                    "--checkpoint=fast",
-                    "--manifest-checksums=SHA256"};
-    if (!plain) command.argv.push_back("--compress=client-zstd");
-    command.extra_env = server.environment();
-    const sys::Result result = call.run_program(std::move(command));
+    const EndsInImage ends(call, server.in_container());
+    std::vector<std::string> arguments = {
+        "--no-password",       "--pgdata=" + base.beside(), "--format=" + params.text("format"),
+        "--wal-method=stream", "--checkpoint=fast",         "--manifest-checksums=SHA256"};
+    if (!plain) arguments.push_back("--compress=client-zstd");
+    const sys::Result result = call.run_program(
+        server.program("pg_basebackup", facts.major, call)
+            .command(std::move(arguments), {sys::parent_of(base.beside())}, server.environment()));
     if (!result.ok())
       throw Error(ErrorKind::permanent, "cannot take a base backup", base.path(),
                   told_errors(result.err_tail));
@@ -236,6 +241,7 @@ const StepType postgres_base_backup = {
              .doc = "tar is packed by zstd; plain is a data directory",
              .example = "\"plain\"",
              .choices = {"tar", "plain"}},
+            server_via_field(),
             server_field(),
             password_field(),
         },

@@ -4,10 +4,12 @@
 
 #include "runner/step/step.h"
 #include "runner/step/value.h"
+#include "runner/step/via.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/sql.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/soundness.h"
 
 namespace relight {
@@ -51,7 +53,7 @@ class Check : public Step {
     Preview preview;
     preview.summary =
         "check the database " + shown(params.all()["database"]) + " (" + params.text("depth") + ")";
-    for (const char* field : {"database", "backup"})
+    for (const char* field : {"database", "via", "backup"})
       if (params.has(field) && !params.known(field)) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.proved_after = *outputs_used(params.all()[field]).begin();
@@ -73,6 +75,7 @@ class Check : public Step {
     std::map<std::string, std::string> settings = {
         {"application_name", "relight " + call.run() + " " + call.step()}};
     if (params.has("password")) settings["password"] = sys::trim(params.secret("password").view());
+    if (const auto via = via_of(params, call)) settings["host"] = address_of(container_of(*via, call));
     sys::Sql sql(params.text("database"), settings);
     sql.stop_when([&call] { return call.stop_wanted(); });
     sql.execute("SET statement_timeout = 0; SET search_path = pg_catalog; SET client_min_messages = error");
@@ -146,6 +149,7 @@ const StepType postgres_check = {
           "the database, as a URL or as libpq's keyword=value text",
           "db.url",
           {}},
+         via_field("the container that the server runs in; `database` then names no host"),
          {"depth",
           FieldType::choice,
           false,

@@ -6,6 +6,7 @@
 
 #include "runner/step/access.h"
 #include "runner/step/addition.h"
+#include "runner/step/in_image.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
 #include "runner/sys/failpoint.h"
@@ -119,9 +120,7 @@ class Dump : public Step {
 
   void settle(const Params& params, Call& call) const override {
     if (!call.notes().contains("dumping")) return;
-    const DatabaseServer server(params, call);
-    sys::Sql sql = server.connect(call);
-    end_sessions_named(sql, server.session());
+    end_left_at_server(params, call);
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
@@ -143,9 +142,9 @@ class Dump : public Step {
         "dump database " + server.database() + " (" + sys::show_size(bytes) + ") into " + dump.path();
     // A dump has no indexes, and is packed: this is more than it takes.
     for (auto& [folder, needed] : preview.space) needed += bytes;
-    if (dump_program("pg_dump", server_major(*sql)).empty())
+    if (const auto program = server.program("pg_dump", server_major(*sql), call); !program.there())
       throw Error(ErrorKind::refused, "cannot dump the database", "pg_dump", "there is no such program",
-                  "install postgresql-client");
+                  program.mend());
   }
 
   static void make(const Params& params, const Addition& dump, Call& call) {
@@ -154,23 +153,25 @@ class Dump : public Step {
     const int version = server_major(sql);
     const Moment moment(sql);
     call.note("dumping", server.session());
-    sys::Command command;
+    const EndsInImage ends(call, server.in_container());
     const bool folder = params.text("format") == "directory";
-    command.argv = {dump_program("pg_dump", version), "--no-password", "--dbname=" + server.database(),
-                    "--format=" + params.text("format"), "--file=" + dump.beside()};
-    if (!moment.snapshot.empty()) command.argv.push_back("--snapshot=" + moment.snapshot);
+    std::vector<std::string> arguments = {"--no-password", "--dbname=" + server.database(),
+                                          "--format=" + params.text("format"), "--file=" + dump.beside()};
+    if (!moment.snapshot.empty()) arguments.push_back("--snapshot=" + moment.snapshot);
     if (folder)
-      command.argv.push_back(
-          "--jobs=" + std::to_string(params.has("jobs") ? std::max<std::int64_t>(params.integer("jobs"), 1)
-                                                        : std::thread::hardware_concurrency()));
-    command.extra_env = server.environment();
-    const sys::Result result = call.run_program(std::move(command));
+      arguments.push_back("--jobs=" + std::to_string(params.has("jobs")
+                                                         ? std::max<std::int64_t>(params.integer("jobs"), 1)
+                                                         : std::thread::hardware_concurrency()));
+    const sys::Result result = call.run_program(
+        server.program("pg_dump", version, call)
+            .command(std::move(arguments), {sys::parent_of(dump.beside())}, server.environment()));
     if (!result.ok())
       throw Error(ErrorKind::permanent, "cannot dump the database", server.database(),
                   told_errors(result.err_tail));
     failpoint("postgres.dump:made");
     // A backup that nobody has read is a hope.
-    const DumpLook look = look_at_dump(dump.beside(), dump_program("pg_restore", version), true, call);
+    const DumpLook look =
+        look_at_dump(dump.beside(), server.program("pg_restore", version, call), DumpDepth::every_byte, call);
     if (chmod(dump.beside().c_str(), folder ? 0700 : 0600) != 0)
       throw system_error(errno, "cannot set the mode", dump.beside());
     sys::sync_tree(dump.beside());

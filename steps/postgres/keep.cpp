@@ -94,20 +94,24 @@ class Keep : public Step {
     return {{"copy", move.fresh()}};
   }
 
-  void undo(const Params& params, Call& call, const Json*) const override {
+  void undo(const Params& params, Call& call, const Json* outputs) const override {
+    const bool made = outputs != nullptr && outputs->at("copy") != "";
     if (params.has("data")) {
       KeptCopy copy(call, data_of(params, call));
       if (const auto running = running_server(data_of(params, call)); running && copy.whole())
         throw Error(ErrorKind::permanent, "cannot go back to the kept cluster", data_of(params, call),
                     "a server runs on the one that is to be put aside (pid " + std::to_string(*running) + ")",
                     "stop it, then roll back again");
-      return copy.put_back();
+      return copy.put_back(made);
     }
     if (!call.notes().contains("definition")) return;  // nothing was made yet
     const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     DatabaseSwitch move(call, sql, server.database());
-    if (move.state() == DatabaseSwitch::State::nothing) return move.drop_new();
+    if (move.state() == DatabaseSwitch::State::nothing) {
+      if (made) throw copy_is_gone(call, "database " + server.database(), "database " + move.fresh());
+      return move.drop_new();
+    }
     move.commit(params.flag("end_sessions"),
                 [&] { return carried(server.database(), call.notes().at("definition"), ""); });
   }
@@ -139,6 +143,8 @@ class Keep : public Step {
     if (!call.notes().contains("activity")) return {};
     const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
+    if (DatabaseSwitch(call, sql, server.database()).state() == DatabaseSwitch::State::nothing)
+      return {"database " + server.database() + ": " + copy_gone};
     const std::string told = written_between(call.notes()["activity"], activity_of(server, sql, call));
     if (told.empty()) return {};
     return {"database " + server.database() + ": " + told + kept_aside};
@@ -146,16 +152,14 @@ class Keep : public Step {
 
   void settle(const Params& params, Call& call) const override {
     if (params.has("data") || !call.notes().contains("definition")) return;
-    const DatabaseServer server(params, call);
-    sys::Sql sql = server.connect(call);
-    end_sessions_named(sql, server.session());
+    end_left_at_server(params, call);
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
     if (params.has("data")) return sys::tree_digest(data_of(params, call));
     const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
-    return database_state(server, sql);
+    return database_state(server, sql, call);
   }
 
  private:

@@ -12,6 +12,7 @@
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/content.h"
 #include "steps/postgres/lib/copy.h"
+#include "steps/postgres/lib/field.h"
 #include "steps/postgres/lib/outputs.h"
 #include "steps/postgres/lib/recovery.h"
 #include "steps/postgres/lib/server.h"
@@ -184,24 +185,12 @@ Preview Promote::preview(const Params& params, Call& call) const {
       if (programs && geteuid() != 0)
         check_config(*programs, from, wish.data_named, preview.problems, preview.hints);
     }
-    if (!wish.archive_into.empty())
-      if (const auto wrong = wrong_with_archive_into(wish.archive_into)) preview.problems.push_back(*wrong);
+    if (!wish.archive_into.empty()) foresee_archive(wish.archive_into, preview);
     preview.cannot_undo = "the pause: once promoted the copy can be advanced no more";
   } catch (const Error& error) {
     preview.problems.push_back({error.failed, error.on, error.why, error.hint});
   }
   return preview;
-}
-
-Field field(std::string name, FieldType type, bool required, std::string fallback, std::string doc,
-            std::string example) {
-  return {.name = std::move(name),
-          .type = type,
-          .required = required,
-          .fallback = std::move(fallback),
-          .doc = std::move(doc),
-          .example = std::move(example),
-          .choices = {}};
 }
 
 }  // namespace
@@ -241,20 +230,7 @@ const StepType postgres_promote = {
                      "\"/backup/new/wal\""),
                field("port", FieldType::integer, false, "", "for `url`; not given: as the configuration says",
                      "5433")},
-    .outputs = {{.name = "url", .doc = "of the database, by the server's own socket"},
-                {.name = "data", .doc = "the data directory"},
-                {.name = "lsn", .doc = "the position up to which it was replayed"},
-                {.name = "timeline", .doc = "the timeline that the cluster is on now"},
-                {.name = "last_commit",
-                 .doc = "when the last transaction in it was committed; null: unknown"},
-                {.name = "recovered_to", .doc = "the moment that was asked for"},
-                {.name = "rpo_seconds", .doc = "at most so much was lost, up to lost_at; null: unknown"},
-                {.name = "rpo_at_least_seconds", .doc = "and at least so much; null: unknown"},
-                {.name = "heartbeat", .doc = "the newest value of the heartbeat; null: unknown"},
-                {.name = "bytes", .doc = "what the data directory holds"},
-                {.name = "segments", .doc = "archived WAL segments that were handed to the server"},
-                {.name = "system_identifier", .doc = "of the cluster"},
-                {.name = "protected", .doc = "false: no base backup of the new timeline exists yet"}},
+    .outputs = recovery_outputs(),
     .in_doubt = InDoubt::again,
     .undo = Undo::part,
     .stays = "the copy, promoted and stopped, at its own folder",

@@ -5,11 +5,14 @@
 #include "runner/step/newer.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
+#include "runner/step/via.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/content.h"
 #include "steps/postgres/lib/copy.h"
+#include "steps/postgres/lib/field.h"
+#include "steps/postgres/lib/made_cluster.h"
 #include "steps/postgres/lib/outputs.h"
 #include "steps/postgres/lib/recovery.h"
 #include "steps/postgres/lib/replay.h"
@@ -28,6 +31,7 @@ std::string moment_of(const Target& target) {
 class Recover : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
+    if (params.has("via")) return via_target(params);
     std::vector<std::string> targets;
     for (const char* field : {"data", "config_into"})
       for (const std::string& target : path_target(params, field)) targets.push_back(target);
@@ -42,18 +46,23 @@ class Recover : public Step {
     return Recovery(read_wish(params, call), call).apply();
   }
   void undo(const Params& params, Call& call, const Json*) const override {
+    if (nothing_begun(params, call)) return;
     Recovery(read_wish(params, call), call).undo();
   }
   void discard(const Params& params, Call& call, const Json*) const override {
+    if (nothing_begun(params, call)) return;
     Recovery(read_wish(params, call), call).discard();
   }
   Json kept(const Params& params, Call& call, const Json*) const override {
+    if (nothing_begun(params, call)) return Json::array();
     return Recovery(read_wish(params, call), call).kept();
   }
   void settle(const Params& params, Call& call) const override {
+    if (nothing_begun(params, call)) return;
     Recovery(read_wish(params, call), call).settle();
   }
   Done check(const Params& params, Call& call, Json& outputs) const override {
+    if (nothing_begun(params, call)) return Done::no;
     if (!Recovery(read_wish(params, call), call).done()) return Done::no;
     outputs = call.notes()["outputs"];
     return Done::yes;
@@ -70,6 +79,7 @@ class Recover : public Step {
   std::string state_digest(const Params& params, Call& call) const override {
     const Wish wish = read_wish(params, call);
     if (wish.pause) return copy_digest(wish.data);
+    if (wish.container) return sys::tree_digest(wish.data);
     return content_digest(wish.data, call) + " " +
            sys::tree_digest(wish.config.empty() ? "" : wish.config_into);
   }
@@ -86,26 +96,61 @@ void foresee_end(const Wish& wish, Preview& preview) {
   if (wish.pause)
     preview.problems.push_back({"a paused copy archives nothing", wish.archive_into, "its server is quiet",
                                 "leave archive_into out, or give it to postgres.promote"});
-  else if (const auto wrong = wrong_with_archive_into(wish.archive_into))
-    preview.problems.push_back(*wrong);
+  else
+    foresee_archive(wish.archive_into, preview);
+}
+
+Field of_family(const char* name, std::vector<Field> parts) {
+  Field family = field(name, FieldType::table, false, "", "", "");
+  family.parts = std::move(parts);
+  return family;
+}
+
+Field repository_field() {
+  Field repository =
+      field("repository", FieldType::tagged, false, "",
+            "in place of base: a repository of pgBackRest or Barman, read by that tool's own command, of "
+            "which the newest backup that leads to the moment is taken, or the one of `set`, and whose WAL "
+            "is used",
+            "pgbackrest{ stanza = \"main\", config = \"/etc/pgbackrest/pgbackrest.conf\" }");
+  const Field config = field("config", FieldType::path, false, "", "the tool's configuration", "");
+  const Field set = field("set", FieldType::text, false, "", "the label of the one backup to take", "");
+  repository.choices = {"pgbackrest", "barman"};
+  repository.parts = {
+      of_family("pgbackrest",
+                {field("stanza", FieldType::text, true, "", "the stanza", ""), config,
+                 field("path", FieldType::path, false, "", "the repository's folder, as repo1-path", ""),
+                 field("repo", FieldType::integer, false, "", "which of several repositories", ""), set}),
+      of_family("barman", {field("server", FieldType::text, true, "", "the server", ""), config, set})};
+  return repository;
 }
 
 Preview Recover::preview(const Params& params, Call& call) const {
   Preview preview;
-  for (const char* field : {"base", "wal", "to", "data", "config", "config_into", "lost_at", "tablespaces",
-                            "database", "archive_into", "heartbeat"}) {
+  for (const char* field : {"base", "repository", "wal", "to", "data", "config", "config_into", "lost_at",
+                            "tablespaces", "database", "archive_into", "heartbeat", "via"}) {
     if (params.known(field)) continue;
     preview.verdict = Preview::Verdict::cannot_yet_tell;
     preview.summary = "recover a cluster; " + std::string(field) + " is " + shown(params.all()[field]);
     return preview;
   }
-  const Recovery recovery(read_wish(params, call), call);
-  if (recovery.done()) {
+  std::optional<Wish> read;
+  try {
+    if (nothing_begun(params, call)) preview.summary = "recover the cluster of " + shown_via(params);
+    if (!foresee_container(params, call, preview)) return preview;
+    read = read_wish(params, call);
+  } catch (const Error& error) {
+    if (error.kind == ErrorKind::transient) throw;
+    preview.problems.push_back({error.failed, error.on, error.why, error.hint});
+    if (preview.summary.empty()) preview.summary = "recover a cluster";
+    return preview;
+  }
+  const Wish wish = *read;
+  if (Recovery(wish, call).done()) {
     preview.verdict = Preview::Verdict::nothing_to_do;
     preview.summary = "this run has recovered the cluster already";
     return preview;
   }
-  const Wish wish = read_wish(params, call);
   SurveyOptions options;
   options.every_byte = call.full_depth();
   options.run = call.run();
@@ -144,24 +189,13 @@ Preview Recover::preview(const Params& params, Call& call) const {
 
 Json peek_params(const Json& params, const std::string& folder, const std::string& moment) {
   Json copy = params;
-  for (const char* of_production :
-       {"config", "config_into", "tablespaces", "port", "replace", "lost_at", "archive_into", "heartbeat"})
+  for (const char* of_production : {"via", "config", "config_into", "tablespaces", "port", "replace",
+                                    "lost_at", "archive_into", "heartbeat"})
     copy.erase(of_production);
   copy["data"] = folder;
   copy["action"] = "pause";
   if (!moment.empty()) copy["to"] = moment;
   return copy;
-}
-
-Field field(std::string name, FieldType type, bool required, std::string fallback, std::string doc,
-            std::string example) {
-  return {.name = std::move(name),
-          .type = type,
-          .required = required,
-          .fallback = std::move(fallback),
-          .doc = std::move(doc),
-          .example = std::move(example),
-          .choices = {}};
 }
 
 }  // namespace
@@ -184,6 +218,16 @@ const StepType postgres_recover = {
         "made anew in folders beside the old ones, and stay there. Nothing is protected until a base backup "
         "of the new "
         "timeline is made.\n"
+        "What the server will need of this host is proved before it replays: the libraries that its settings "
+        "preload, the locales they name, the block size of its pg_control; in the plan where that can be "
+        "read "
+        "(a plain base backup, or `config`), else when it is unpacked. Collations and extensions that are "
+        "others here are told in the log once the quiet server is up, with the indexes to REINDEX.\n"
+        "A repository of pgBackRest may lie on another host, or be encrypted: its own command lists and "
+        "hands "
+        "out what is in it, checks every file as it restores it, and its configuration is all that it needs. "
+        "Barman's command names its folders, which this host must have: its base backups are taken as "
+        "pg_basebackup has left them there (backup_method = postgres). Neither writes into it.\n"
         "With action = \"pause\" it is not promoted: `data` is then a folder of its own, beside production, "
         "of "
         "which nothing is touched. A quiet server holds the copy there, read-only, after the run has ended, "
@@ -198,13 +242,18 @@ const StepType postgres_recover = {
         "  as = \"postgres\",\n"
         "}",
     .fields =
-        {field("base", FieldType::location, true, "",
+        {field("base", FieldType::location, false, "",
                "the base backup: a folder of pg_basebackup, plain or with its tars, a tar, or a folder of "
                "several, "
                "of which the newest that ends before the moment is taken",
                "\"/backup/base\""),
-         field("wal", FieldType::locations, false, "[]",
-               "folders of archived WAL; segments may be .gz, .zst or .lz4", "{ \"/backup/wal\" }"),
+         repository_field(),
+         field(
+             "wal", FieldType::locations, false, "[]",
+             "folders of archived WAL, read before what a repository holds; segments may be compressed, and "
+             "named as "
+             "pgBackRest or Barman names them",
+             "{ \"/backup/wal\" }"),
          field("to", FieldType::moment, false, "\"latest\"", "where to stop", "\"2026-11-21T10:26:00Z\""),
          field("inclusive", FieldType::boolean, false, "true",
                "keep what is of that very time, position or transaction; false: stop before it", "false"),
@@ -219,7 +268,8 @@ const StepType postgres_recover = {
                "read what the archive does not hold from the pg_wal of the old cluster at `data`", "false"),
          field("lost_at", FieldType::time, false, "", "when the host was lost: tells what was lost with it",
                "\"2026-11-21T10:30:00Z\""),
-         field("data", FieldType::path, true, "", "the data directory", "\"/var/lib/postgresql/15/main\""),
+         made_data_field(),
+         made_via_field(),
          field("config", FieldType::location, false, "",
                "the folder that was /etc/postgresql/V/NAME, restored with it", "\"/backup/etc-postgresql\""),
          field("config_into", FieldType::path, false, "",
@@ -255,22 +305,7 @@ const StepType postgres_recover = {
                "the major version that is expected; not given: the backup's", "15"),
          field("timeline", FieldType::integer, false, "",
                "the timeline to follow; not given: the newest that leads on from the backup", "2")},
-    .outputs = {{.name = "url",
-                 .doc = "of the database, by the server's own socket; of a paused copy, by its private one"},
-                {.name = "data", .doc = "the data directory"},
-                {.name = "lsn", .doc = "the position up to which it was replayed"},
-                {.name = "timeline", .doc = "the timeline that the cluster is on now"},
-                {.name = "last_commit",
-                 .doc = "when the last transaction in it was committed; null: unknown"},
-                {.name = "recovered_to", .doc = "the moment that was asked for"},
-                {.name = "rpo_seconds", .doc = "at most so much was lost, up to lost_at; null: unknown"},
-                {.name = "rpo_at_least_seconds",
-                 .doc = "and at least so much: as much with a heartbeat; null: unknown"},
-                {.name = "heartbeat", .doc = "the newest value of the heartbeat; null: unknown"},
-                {.name = "bytes", .doc = "what the base backup holds"},
-                {.name = "segments", .doc = "archived WAL segments that were handed to the server"},
-                {.name = "protected",
-                 .doc = "false: no base backup of the new timeline exists yet; null: it is a paused copy"}},
+    .outputs = recovery_outputs(),
     .in_doubt = InDoubt::again,
     .undo = Undo::whole,
     .stays = "",

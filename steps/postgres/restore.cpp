@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "runner/step/in_image.h"
 #include "runner/step/newer.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
@@ -65,7 +66,7 @@ class Restore : public Step {
         preview.summary = "the database " + server.database() + " is restored";
         return preview;
       }
-      foresee_dump(params, call, server, sql ? &*sql : nullptr, preview);
+      foresee_dump(params, call, server, sql ? &*sql : nullptr, preview, planned_depth(call));
     } catch (const Error& error) {
       preview.problems.push_back(problem_of(error));
     }
@@ -118,9 +119,7 @@ class Restore : public Step {
 
   void settle(const Params& params, Call& call) const override {
     if (!call.notes().contains("restoring")) return;
-    const DatabaseServer server(params, call);
-    sys::Sql sql = server.connect(call);
-    end_sessions_named(sql, server.session());
+    end_left_at_server(params, call);
   }
 
   std::vector<std::string> newer(const Params& params, Call& call, sys::Time) const override {
@@ -135,23 +134,24 @@ class Restore : public Step {
   std::string state_digest(const Params& params, Call& call) const override {
     const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
-    return database_state(server, sql);
+    return database_state(server, sql, call);
   }
 
  private:
   static void restore_beside(const Params& params, Call& call, const DatabaseServer& server, sys::Sql& sql,
                              DatabaseSwitch& move) {
     Preview preview;
-    const DumpLook dump = foresee_dump(params, call, server, &sql, preview);
+    const DumpLook dump = foresee_dump(params, call, server, &sql, preview, planned_depth(call));
     if (!preview.problems.empty()) {
       const Problem& first = preview.problems.front();
       throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
     }
     const std::string name = dump.format == DumpFormat::plain ? "psql" : "pg_restore";
-    const std::string program = dump_program(name, server_major(sql));
-    if (program.empty())
+    const EndsInImage ends(call, server.in_container());
+    const ClientProgram program = server.program(name, server_major(sql), call);
+    if (!program.there())
       throw Error(ErrorKind::refused, "cannot restore the dump", name, "there is no such program",
-                  "install postgresql-client");
+                  program.mend());
     const std::string owner = params.text_or("owner", "");
     const Json old = database_definition(sql, server.database());
 

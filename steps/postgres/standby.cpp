@@ -1,24 +1,22 @@
 // postgres.standby: a standby made anew from its primary.
-#include <unistd.h>
-
-#include "runner/step/access.h"
+#include "runner/step/in_image.h"
 #include "runner/step/parents.h"
 #include "runner/step/step.h"
-#include "runner/step/switch.h"
 #include "runner/step/value.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/base.h"
-#include "steps/postgres/lib/cluster.h"
 #include "steps/postgres/lib/config.h"
 #include "steps/postgres/lib/content.h"
 #include "steps/postgres/lib/control.h"
 #include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/dump_foresee.h"
-#include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/field.h"
+#include "steps/postgres/lib/made_cluster.h"
 #include "steps/postgres/lib/settings.h"
+#include "steps/postgres/lib/tablespaces.h"
 #include "steps/postgres/lib/taken_settings.h"
 
 namespace relight {
@@ -29,19 +27,46 @@ using namespace postgres;
 constexpr const char* what_failed = "cannot make a standby";
 constexpr const char* slot_note = "slot";
 
-std::string data_of(const Params& params, Call& call) {
-  return sys::absolute(call.place(params.text("data")));
-}
-
-void refuse_while_running(const std::string& data) {
-  if (const auto pid = running_server(data))
-    throw Error(ErrorKind::refused, "a server runs on the data directory", data,
-                "its pid is " + std::to_string(*pid),
-                "stop it first, with service.stop in a step before this one");
+// `via` is where the standby lies.
+DatabaseServer primary_of(const Params& params, Call& call) {
+  return {params, call, false};
 }
 
 bool has_slot(sys::Sql& sql, const std::string& slot) {
   return !sql.query("SELECT FROM pg_replication_slots WHERE slot_name = $1", {slot}).rows.empty();
+}
+
+// Whose copies of one version run: of the container's image, else of this host.
+std::optional<Programs> programs_at(const std::optional<ContainerData>& container, int major,
+                                    const Call& call) {
+  if (!container) return Programs::find(major);
+  return Programs::in({.id = container->image, .owner = container->owner, .reads = {}, .call = &call}, major);
+}
+
+// What a container cannot follow, or have.
+void foresee_image(const ContainerData& container, sys::Sql& sql, const Call& call, Preview& preview) {
+  const auto problem = [&](const std::string& on, const std::string& why, const std::string& hint) {
+    preview.problems.push_back({what_failed, on, why, hint});
+  };
+  const int major = server_major(sql);
+  const auto programs = programs_at(container, major, call);
+  if (!programs)
+    problem(container.service,
+            "its image runs no PostgreSQL " + std::to_string(major) + ", as the primary does",
+            "pin the image of that version, and make the container anew");
+  else if (!programs->has("pg_basebackup"))
+    problem(container.service, "its image has no pg_basebackup", "pin an image that has it");
+  if (sql.query("SELECT EXISTS (SELECT FROM pg_tablespace WHERE pg_tablespace_location(oid) <> '')").one() ==
+      "t")
+    problem(container.service, "the primary has tablespaces, which lie outside the data directory",
+            "make the standby by a PostgreSQL of this host");
+  if (!sys::exists(container.folder + "/postgresql.conf") &&
+      sql.query("SELECT current_setting('config_file') = current_setting('data_directory') || "
+                "'/postgresql.conf'")
+              .one() != "t")
+    problem(container.folder, "the primary's settings lie outside its data directory, and here are none",
+            "start the service once, so that its image makes a cluster with settings, stop it, and write "
+            "replace = true");
 }
 
 void foresee_primary(const Params& params, sys::Sql& sql, const DatabaseServer& primary, Preview& preview) {
@@ -55,7 +80,7 @@ void foresee_primary(const Params& params, sys::Sql& sql, const DatabaseServer& 
                                                           "pg_database")
                                                     .one())) +
                      ")";
-  if (!Programs::find(major)) {
+  if (!params.has("via") && !Programs::find(major)) {
     preview.verdict = Preview::Verdict::cannot_yet_tell;
     preview.hints.push_back("PostgreSQL " + std::to_string(major) +
                             " is not there yet: an earlier step must install " + package_of(major));
@@ -67,10 +92,6 @@ void foresee_primary(const Params& params, sys::Sql& sql, const DatabaseServer& 
     problem("max_wal_senders is " + senders + ", and a copy takes two", "set it to 4 or more, and restart");
   if (const std::string level = sql.query("SHOW wal_level").one(); level == "minimal")
     problem("wal_level is minimal", "set it to replica, and restart");
-  if (sql.query("SELECT count(*) FROM pg_tablespace").one() != "2")
-    problem("it has tablespaces, which would be the standby's, too",
-            "make this standby by pg_basebackup with its "
-            "--tablespace-mapping");
   if (!params.has("slot") &&
       sql.query("SELECT setting::bigint = 0 FROM pg_settings WHERE name = 'wal_keep_size'").one() == "t")
     preview.hints.push_back(
@@ -78,139 +99,124 @@ void foresee_primary(const Params& params, sys::Sql& sql, const DatabaseServer& 
         "`slot` is given): start it soon");
 }
 
-class Standby : public Step {
+// Where the primary has it, as far as nothing lies there on this host.
+std::string place_of(const OldTablespace& one, const Call& call) {
+  const bool free =
+      !sys::exists(one.location) || (sys::is_folder(one.location) && sys::names_in(one.location).empty());
+  return free ? one.location : beside_old(one.location, call.run());
+}
+
+std::vector<NewTablespace> tablespaces_of(const Params& params, Call& call, sys::Sql& sql, Preview& preview) {
+  if (const auto noted = noted_tablespaces(call); !noted.empty()) return noted;
+  std::vector<OldTablespace> old;
+  for (const auto& row : sql.query("SELECT oid, pg_tablespace_location(oid) FROM pg_tablespace WHERE "
+                                   "pg_tablespace_location(oid) <> '' ORDER BY 1")
+                             .rows)
+    old.push_back({row[0].value_or(""), row[1].value_or("")});
+  std::map<std::string, std::string> told;
+  if (params.has("tablespaces"))
+    for (const auto& [key, folder] : params.texts("tablespaces")) told[key] = call.place(folder);
+  return place_tablespaces(
+      old, told, [&](const OldTablespace& one) { return place_of(one, call); }, preview.problems,
+      preview.hints);
+}
+
+// pg_basebackup's --tablespace-mapping=OLD=NEW, in which a backslash hides an equals sign.
+std::string mapping(const NewTablespace& one) {
+  const auto hidden = [](const std::string& path) {
+    std::string text;
+    for (const char c : path) text += c == '=' ? "\\=" : std::string(1, c);
+    return text;
+  };
+  return "--tablespace-mapping=" + hidden(one.was) + "=" + hidden(one.folder);
+}
+
+class Standby : public MadeCluster {
  public:
-  std::vector<std::string> targets(const Params& params) const override {
-    return path_target(params, "data");
-  }
-
-  Preview preview(const Params& params, Call& call) const override {
-    Preview preview;
-    preview.summary = "make a standby at " + shown(params.all()["data"]);
-    for (const char* field : {"server", "data"})
-      if (params.has(field) && !params.known(field)) {
-        preview.verdict = Preview::Verdict::cannot_yet_tell;
-        preview.proved_after = *outputs_used(params.all()[field]).begin();
-        return preview;
-      }
-    if (done(params, call)) {
-      preview.verdict = Preview::Verdict::nothing_to_do;
-      preview.summary = "this run has made the standby already";
-      return preview;
-    }
-    try {
-      foresee(params, call, preview);
-    } catch (const Error& error) {
-      preview.problems.push_back({error.failed, error.on, error.why, error.hint});
-    }
-    return preview;
-  }
-
-  Json apply(const Params& params, Call& call) const override {
-    Switch move(call, data_of(params, call));
-    settle(params, call);
-    if (move.state() == Switch::State::nothing) {
-      refuse_while_running(move.target());
-      make(params, call, move);
-    }
-    if (move.state() == Switch::State::marked) refuse_while_running(move.target());
-    move.commit();
-    failpoint("postgres.standby:committed");
-    return call.notes()["outputs"];
-  }
-
-  void undo(const Params& params, Call& call, const Json*) const override {
-    Switch move(call, data_of(params, call));
-    settle(params, call);
-    if (move.state() == Switch::State::switched) refuse_while_running(move.target());
-    move.revert();
-    failpoint("postgres.standby:reverted");
-    move.drop_new();
-    if (call.notes().contains(slot_note)) {
-      sys::Sql sql = DatabaseServer(params, call).connect(call);
-      const std::string slot = call.notes()[slot_note].get<std::string>();
-      if (has_slot(sql, slot)) sql.query("SELECT pg_drop_replication_slot($1)", {slot});
-    }
-    remove_made_parents(call);
-  }
-  void discard(const Params& params, Call& call, const Json*) const override {
-    Switch(call, data_of(params, call)).discard();
-  }
-  Json kept(const Params& params, Call& call, const Json*) const override {
-    const std::string old = Switch(call, data_of(params, call)).kept();
-    if (old.empty()) return Json::array();
-    return Json::array({{{"on", old}, {"bytes", sys::tree_bytes(old)}}});
-  }
   void settle(const Params& params, Call& call) const override {
+    if (params.has("via") && !nothing_begun(params, call)) end_in_image(call);
     if (!call.notes().contains("copying") || call.notes().contains("outputs")) return;
-    const DatabaseServer primary(params, call);
+    const DatabaseServer primary = primary_of(params, call);
     sys::Sql sql = primary.connect(call);
     end_sessions_named(sql, primary.session());
   }
-  Done check(const Params& params, Call& call, Json& outputs) const override {
-    if (!done(params, call)) return Done::no;
-    outputs = call.notes()["outputs"];
-    return Done::yes;
-  }
   // What a standby holds is its primary's, and changes with it.
   std::string state_digest(const Params& params, Call& call) const override {
-    const std::string data = data_of(params, call);
-    if (!sys::exists(data + "/standby.signal")) return content_digest(data, call);
-    const auto programs = Programs::find(std::stoi(sys::read_file(data + "/PG_VERSION")));
+    const Where where = this->where(params, call);
+    const std::string& data = where.data;
+    if (!sys::exists(data + "/standby.signal"))
+      return where.container ? sys::tree_digest(data) : content_digest(data, call);
+    const auto programs = programs_at(where.container, std::stoi(sys::read_file(data + "/PG_VERSION")), call);
     return "a standby of " + (programs ? read_control(*programs, data).system_identifier : "");
   }
 
  private:
-  static bool done(const Params& params, Call& call) {
-    return call.notes().contains("outputs") &&
-           Switch(call, data_of(params, call)).state() == Switch::State::switched;
+  const Words& words() const override {
+    static const Words words{{"server", "data", "via", "tablespaces"}, "the standby", what_failed};
+    return words;
+  }
+  std::string summary(const Params& params) const override {
+    return "make a standby at " + shown_place(params);
+  }
+  void undo_elsewhere(const Params& params, Call& call) const override {
+    clear_noted_tablespaces(call);
+    if (!call.notes().contains(slot_note)) return;
+    sys::Sql sql = primary_of(params, call).connect(call);
+    const std::string slot = call.notes()[slot_note].get<std::string>();
+    if (has_slot(sql, slot)) sql.query("SELECT pg_drop_replication_slot($1)", {slot});
   }
 
-  static void foresee(const Params& params, Call& call, Preview& preview) {
-    const DatabaseServer primary(params, call);
-    const std::string data = data_of(params, call);
-    preview.summary = "make a standby at " + data + " from " + primary.url("postgres");
-    const ClusterThere there = look_at(data);
-    if (there.kind == ClusterThere::Kind::other)
-      preview.problems.push_back(
-          {what_failed, data, "what lies there is no cluster", "correct `data`, or take it away"});
-    if (there.kind == ClusterThere::Kind::cluster && !params.flag("replace"))
-      preview.problems.push_back(
-          {what_failed, data, "the cluster there holds data", "write replace = true to have it put aside"});
-    if (there.kind == ClusterThere::Kind::cluster || there.kind == ClusterThere::Kind::empty_cluster)
-      preview.keeps.push_back("the cluster at " + data + " (" + sys::show_size(there.bytes) + ")");
-    const SwitchOutlook way = switch_outlook(data);
-    if (!way.hint.empty()) preview.hints.push_back(way.hint);
-    if (way.obstacle) preview.problems.push_back(*way.obstacle);
-    if (geteuid() == 0)
-      preview.problems.push_back({"PostgreSQL does not run as root", data, "this step would run as root",
-                                  "write as = \"postgres\""});
-    if (const auto pid = running_server(data)) {
-      preview.verdict = Preview::Verdict::cannot_yet_tell;
-      preview.hints.push_back("a server runs on " + data + " (pid " + std::to_string(*pid) +
-                              "): stop it in a step before this one, with service.stop");
-    }
+  void foresee(const Params& params, const Where& where, Call& call, Preview& preview) const override {
+    const DatabaseServer primary = primary_of(params, call);
+    preview.summary = "make a standby at " + where.data + " from " + primary.url("postgres");
+    const Place place = foresee_place(params, where, preview);
+    if (where.container && primary.by_address_of_this_host())
+      preview.problems.push_back({what_failed, primary.url("postgres"),
+                                  "in a container this address is its own",
+                                  "write the address by which the container reaches the primary"});
     std::optional<sys::Sql> sql =
         primary.foresee(call, preview, ": what it lacks for a standby is told once it does");
     if (!sql) return;
-    preview.space[way.folder] =
+    preview.space[place.way.folder] =
         std::stoull(sql->query("SELECT sum(pg_database_size(oid)) FROM pg_database").one());
     foresee_primary(params, *sql, primary, preview);
+    if (where.container)
+      foresee_image(*where.container, *sql, call, preview);
+    else
+      tablespaces_of(params, call, *sql, preview);
   }
 
-  static void make(const Params& params, Call& call, Switch& move) {
-    Preview preview;
-    foresee(params, call, preview);
-    if (!preview.problems.empty()) {
-      const Problem& first = preview.problems.front();
-      throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
+  // In an image as the user that is to own the copy, in a folder that is there.
+  static sys::Command copying(const Where& where, const Programs& programs, const std::string& folder,
+                              const std::vector<NewTablespace>& tablespaces, const DatabaseServer& primary) {
+    std::vector<std::string> arguments = {"--no-password",       "--pgdata=" + folder,
+                                          "--wal-method=stream", "--checkpoint=fast",
+                                          "--no-sync",           "--manifest-checksums=SHA256"};
+    for (const NewTablespace& one : tablespaces) arguments.push_back(mapping(one));
+    ClientProgram program = programs.client("pg_basebackup");
+    std::vector<std::string> places;
+    if (where.container) {
+      program.works_as(where.container->owner);
+      sys::make_folders(folder, 0700);
+      places = {folder};
     }
-    const DatabaseServer primary(params, call);
+    std::map<std::string, std::string> variables = primary.environment();
+    variables["LC_ALL"] = "C";
+    return program.command(std::move(arguments), std::move(places), std::move(variables));
+  }
+
+  void make(const Params& params, const Where& where, Call& call, Switch& move) const override {
+    Preview preview;
+    foresee(params, where, call, preview);
+    refuse_by(preview);
+    const DatabaseServer primary = primary_of(params, call);
     sys::Sql sql = primary.connect(call);
-    const auto programs = Programs::find(server_major(sql));
+    const auto programs = programs_at(where.container, server_major(sql), call);
     if (!programs)
       throw Error(ErrorKind::permanent, what_failed, move.target(), "its PostgreSQL is not installed",
                   "install " + package_of(server_major(sql)));
+    std::vector<NewTablespace> tablespaces;
+    if (!where.container) tablespaces = tablespaces_of(params, call, sql, preview);
     const std::string name = params.text("name"), slot = params.text_or("slot", ""), folder = move.beside();
     make_parents(call, move.target());
     sys::remove_tree(folder);
@@ -221,11 +227,9 @@ class Standby : public Step {
       sql.query("SELECT pg_create_physical_replication_slot($1, true)", {slot});
       failpoint("postgres.standby:slot");
     }
-    sys::Command command =
-        programs->command("pg_basebackup", {"--no-password", "--pgdata=" + folder, "--wal-method=stream",
-                                            "--checkpoint=fast", "--no-sync", "--manifest-checksums=SHA256"});
-    for (const auto& [variable, value] : primary.environment()) command.extra_env[variable] = value;
-    const sys::Result result = call.run_program(std::move(command));
+    make_noted_tablespaces(tablespaces, call);
+    failpoint("postgres.standby:tablespaces");
+    const sys::Result result = call.run_program(copying(where, *programs, folder, tablespaces, primary));
     if (!result.ok())
       throw Error(ErrorKind::permanent, what_failed, primary.url("postgres"), told_errors(result.err_tail),
                   "see pg_hba.conf of the primary: the user needs a line for the database replication");
@@ -245,17 +249,15 @@ class Standby : public Step {
         without_recovery_settings(sys::read_file_if_there(automatic).value_or("")) + config_text(settings),
         0600);
     sys::write_file(folder + "/standby.signal", "", 0600);
+    for (const NewTablespace& one : tablespaces) sys::sync_tree(one.folder);
     sys::sync_tree(folder);
     failpoint("postgres.standby:ready");
 
-    std::string file = folder + "/postgresql.conf", sockets = "/var/run/postgresql", port = "5432";
-    if (!sys::exists(file)) file = debian_config_of(move.target()) + "/postgresql.conf";
-    if (sys::exists(file)) {
-      sockets = setting(*programs, file, folder, "unix_socket_directories");
-      port = setting(*programs, file, folder, "port");
-    }
-    call.note("outputs", {{"url", url_of("postgres", sockets, port)},
-                          {"data", params.text("data")},
+    Json url;  // of a container the address comes with its start
+    if (!where.container)
+      url = url_by_settings("postgres", *programs, folder, {folder, debian_config_of(move.target())});
+    call.note("outputs", {{"url", url},
+                          {"data", where.named},
                           {"name", name},
                           {"primary", primary.url("postgres")},
                           {"streaming",
@@ -266,17 +268,6 @@ class Standby : public Step {
     failpoint("postgres.standby:marked");
   }
 };
-
-Field field(std::string name, FieldType type, bool required, std::string fallback, std::string doc,
-            std::string example) {
-  return {.name = std::move(name),
-          .type = type,
-          .required = required,
-          .fallback = std::move(fallback),
-          .doc = std::move(doc),
-          .example = std::move(example),
-          .choices = {}};
-}
 
 }  // namespace
 
@@ -303,17 +294,22 @@ const StepType postgres_standby = {
            server.required = true;
            return server;
          }(),
-         password_field(),
-         field("data", FieldType::path, true, "", "the standby's data directory",
-               "\"/var/lib/postgresql/15/main\""),
+         password_field(), made_data_field(), made_via_field(),
          field("replace", FieldType::boolean, false, "false", "put a cluster that holds data aside", "true"),
+         field("tablespaces", FieldType::texts, false, "",
+               "the primary's location (or OID) of a tablespace -> its folder here; not given: the same "
+               "location, where that is free, else beside it",
+               "{ [\"/srv/fast\"] = \"/srv/fast-2\" }"),
          field("name", FieldType::text, false, "\"standby\"",
                "what the primary knows it by: its application_name", "\"standby1\""),
          field("slot", FieldType::text, false, "",
                "a replication slot on the primary, made where it is not there: WAL is kept until the standby "
                "has it",
                "\"standby1\"")},
-    .outputs = {{.name = "url", .doc = "of the standby's database postgres, by its own socket"},
+    .outputs = {{.name = "url",
+                 .doc =
+                     "of the standby's database postgres, by its own socket; null: in a container, which has "
+                     "no address before its start"},
                 {.name = "data", .doc = "the data directory"},
                 {.name = "name", .doc = "its application_name"},
                 {.name = "primary", .doc = "of the primary's database postgres, without a password"},

@@ -7,6 +7,7 @@
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/quieted.h"
 
 namespace relight::postgres {
 
@@ -47,7 +48,9 @@ std::string setting(const Programs& programs, const std::string& config_file, co
   } else {
     arguments.insert(arguments.end(), {data_folder, "-c", "data_directory=" + data_folder});
   }
-  const sys::Result result = sys::run(programs.command("postgres", arguments));
+  std::vector<std::string> places = {sys::parent_of(config_file)};
+  if (!data_folder.empty() && data_folder != places[0]) places.push_back(data_folder);
+  const sys::Result result = sys::run(programs.command("postgres", arguments, places));
   if (result.ok()) return sys::trim(result.out);
   std::vector<std::string> lines = sys::split(sys::trim(result.err_tail), '\n');
   // "2026-11-21 10:26:00.000 UTC [123] LOG:  syntax error in file ..."
@@ -70,6 +73,8 @@ void check_config(const Programs& programs, const std::string& config_folder, co
     for (const char* name : {"primary_conninfo", "restore_command"})
       if (!setting(programs, file, "", name).empty())
         hints.push_back(std::string(name) + " stays set in " + file + ": a later recovery will obey it");
+    for (const std::string& line : quieted_by_settings(programs, file, ""))
+      hints.push_back(once_started + line);
   } catch (const Error& error) {
     problems.push_back({error.failed, error.on, error.why, error.hint});
   }
@@ -85,6 +90,24 @@ std::string url_of(const std::string& database, const std::string& socket_folder
   const std::string host = folder.empty() ? "127.0.0.1" : folder;
   const std::string user = role.empty() ? "" : percent(role) + "@";
   return "postgresql://" + user + "/" + percent(database) + "?host=" + percent(host) + "&port=" + port;
+}
+
+std::string first_config(const std::vector<std::string>& folders) {
+  for (const std::string& folder : folders)
+    if (!folder.empty() && sys::exists(folder + "/postgresql.conf")) return folder + "/postgresql.conf";
+  return "";
+}
+
+std::string url_by_settings(const std::string& database, const Programs& programs,
+                            const std::string& data_folder, const std::vector<std::string>& config_folders,
+                            std::optional<std::int64_t> port) {
+  std::string sockets = "/var/run/postgresql", own_port = "5432";
+  const std::string file = first_config(config_folders);
+  if (!file.empty()) {
+    sockets = setting(programs, file, data_folder, "unix_socket_directories");
+    own_port = setting(programs, file, data_folder, "port");
+  }
+  return url_of(database, sockets, port ? std::to_string(*port) : own_port);
 }
 
 }  // namespace relight::postgres

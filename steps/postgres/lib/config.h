@@ -1,8 +1,10 @@
 // The configuration folder that lies outside the data directory (Debian's /etc/postgresql/V/NAME), and where
 // a configured server will answer.
 #pragma once
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runner/step/step.h"
 #include "steps/postgres/lib/programs.h"
@@ -30,5 +32,12 @@ void check_config(const Programs& programs, const std::string& config_folder, co
 // uses it.
 std::string url_of(const std::string& database, const std::string& socket_folders, const std::string& port,
                    const std::string& role = "");
+// The postgresql.conf of the first of the folders that has one, else empty.
+std::string first_config(const std::vector<std::string>& folders);
+// By the settings of a stopped cluster: of the first of the folders that has a postgresql.conf, else
+// PostgreSQL's own. `port` wins over theirs.
+std::string url_by_settings(const std::string& database, const Programs& programs,
+                            const std::string& data_folder, const std::vector<std::string>& config_folders,
+                            std::optional<std::int64_t> port = {});
 
 }  // namespace relight::postgres

@@ -37,6 +37,8 @@ Control parse_control(const std::string& text, const std::string& on) {
   control.state = value("Database cluster state");
   control.timeline = static_cast<Timeline>(number(value("Latest checkpoint's TimeLineID")));
   control.recovery_timeline = static_cast<Timeline>(number(value("Min recovery ending loc's timeline")));
+  control.block_size = number(value("Database block size"));
+  control.checksums = value("Data page checksum version") != "0";
   control.segment_size = number(value("Bytes per WAL segment"));
   if (!is_segment_size(control.segment_size))
     throw Error(ErrorKind::permanent, "cannot read pg_control", on,
@@ -54,8 +56,8 @@ Control parse_control(const std::string& text, const std::string& on) {
 }
 
 Control read_control(const Programs& programs, const std::string& data_folder) {
-  const std::string text =
-      sys::output_of(programs.command("pg_controldata", {"-D", data_folder}), "cannot read pg_control");
+  const std::string text = sys::output_of(
+      programs.command("pg_controldata", {"-D", data_folder}, {data_folder}), "cannot read pg_control");
   // It only warns of a checksum that is off, and prints what it read.
   if (text.find("WARNING: Calculated CRC checksum does not match") != std::string::npos)
     throw Error(ErrorKind::permanent, "cannot read pg_control", data_folder + "/global/pg_control",

@@ -25,6 +25,8 @@ struct Control {
   Timeline timeline = 0;           // of the last checkpoint
   Timeline recovery_timeline = 0;  // up to which a recovery has come; 0: none is under way
   std::uint64_t segment_size = default_segment_size;
+  std::uint64_t block_size = 8192;
+  bool checksums = false;
   Demands demands;
 };
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 
+#include "runner/step/in_image.h"
 #include "runner/step/via.h"
 #include "runner/sys/digest.h"
 #include "runner/sys/text.h"
@@ -65,7 +66,7 @@ std::string session_of(const Call& call) {
 }
 }  // namespace
 
-DatabaseServer::DatabaseServer(const Params& params, Call& call)
+DatabaseServer::DatabaseServer(const Params& params, Call& call, bool in_via)
     : database_(params.text_or("database", "postgres")),
       administration_("postgres"),
       session_(session_of(call)) {
@@ -81,7 +82,7 @@ DatabaseServer::DatabaseServer(const Params& params, Call& call)
       if (!word.variable.empty()) variables_[word.variable] = word.value;
     }
   }
-  reach_container(params, call);
+  if (in_via) reach_container(params, call);
   if (!params.has("password")) return;
   const Secret* const password =
       call.previewing() ? params.peek_secret("password") : &params.secret("password");
@@ -89,13 +90,18 @@ DatabaseServer::DatabaseServer(const Params& params, Call& call)
 }
 
 DatabaseServer::DatabaseServer(std::map<std::string, std::string> words, std::string database,
-                               const Call& call)
+                               const Call& call, std::string image)
     : words_(std::move(words)),
       database_(std::move(database)),
       administration_("postgres"),
-      session_(session_of(call)) {
+      session_(session_of(call)),
+      image_(std::move(image)) {
   for (const auto& [word, variable] : {std::pair("host", "PGHOST"), {"port", "PGPORT"}, {"user", "PGUSER"}})
     if (const auto found = words_.find(word); found != words_.end()) variables_[variable] = found->second;
+}
+
+std::string address_of(const sys::Container& container) {
+  return container.addresses.empty() ? "127.0.0.1" : container.addresses[0];
 }
 
 // The address changes with every start of the container: it is asked for in every call.
@@ -107,17 +113,23 @@ void DatabaseServer::reach_container(const Params& params, Call& call) {
                 "`server` names a host, and `via` a container", "leave the host out of `server`");
   try {
     const sys::Container container = container_of(*via, call);
-    words_["host"] = container.addresses.empty() ? "127.0.0.1" : container.addresses[0];
+    image_ = container.image_id;
+    words_["host"] = address_of(container);
     variables_["PGHOST"] = words_["host"];
   } catch (const Error& error) {
     unreachable_ = Error(ErrorKind::transient, error.failed, error.on, error.why, error.hint);
+    // One that is stopped has an image, too.
+    if (const auto all = compose_of(*via, call).containers(via->service); all.size() == 1)
+      image_ = all[0].image_id;
   }
 }
 
 Field server_via_field() {
   Field field = via_field(
       "the container that the server runs in; `server` then gives the user and, where it is not "
-      "5432, the port within it");
+      "5432, the port within it. PostgreSQL's programs are those of its image, each in a container of its "
+      "own "
+      "in this host's network");
   return field;
 }
 
@@ -143,14 +155,24 @@ Field password_field() {
           .choices = {}};
 }
 
+namespace {
+bool is_this_host(const std::string& host) {
+  return host.empty() || host.front() == '/' || host == "localhost" || host == "127.0.0.1" || host == "::1";
+}
+}  // namespace
+
+bool DatabaseServer::by_address_of_this_host() const {
+  const auto host = words_.find(words_.contains("hostaddr") ? "hostaddr" : "host");
+  return is_this_host(host == words_.end() ? "" : host->second);
+}
+
 std::string database_target(const Params& params) {
   std::string host, port = "5432";
   for (const Word& word : words_of(params.text_or("server", ""))) {
     if (word.name == "host" || (word.name == "hostaddr" && host.empty())) host = word.value;
     if (word.name == "port") port = word.value;
   }
-  const bool here =
-      host.empty() || host.front() == '/' || host == "localhost" || host == "127.0.0.1" || host == "::1";
+  const bool here = is_this_host(host);
   if (const auto via = via_target(params); !via.empty())
     return via[0] + ":" + port + "/" + params.text("database");
   return (here ? "" : host + ":") + port + "/" + params.text("database");
@@ -224,6 +246,17 @@ std::map<std::string, std::string> DatabaseServer::environment() const {
       "default_transaction_read_only=off";
   if (!password_.empty()) variables["PGPASSWORD"] = password_;
   return variables;
+}
+
+ClientProgram DatabaseServer::program(const std::string& name, int major, const Call& call) const {
+  return in_container() ? ClientProgram::of_image(name, image_, call) : ClientProgram::of_host(name, major);
+}
+
+void end_left_at_server(const Params& params, Call& call) {
+  if (params.has("via")) end_in_image(call);
+  const DatabaseServer server(params, call);
+  sys::Sql sql = server.connect(call);
+  end_sessions_named(sql, server.session());
 }
 
 void end_sessions_named(sys::Sql& sql, const std::string& session) {

@@ -10,17 +10,16 @@
 
 namespace relight::postgres {
 
-std::string database_state(const DatabaseServer& server, sys::Sql& sql) {
+std::string database_state(const DatabaseServer& server, sys::Sql& sql, const Call& call) {
   const Json definition = database_definition(sql, server.database());
   if (definition.is_null()) return "absent";
   sys::Sha256 sum;
   sum.add(creation(server.database(), definition, "") + "\n");
   for (const std::string& statement : carried(server.database(), definition, "")) sum.add(statement + "\n");
   std::string line;
-  sys::Command command;
-  command.argv = {dump_program("pg_dump", server_major(sql)), "--no-password",
-                  "--dbname=" + server.url(server.database())};
-  command.extra_env = server.environment();
+  sys::Command command =
+      server.program("pg_dump", server_major(sql), call)
+          .command({"--no-password", "--dbname=" + server.url(server.database())}, {}, server.environment());
   command.capture_stdout = false;
   command.on_output = [&](std::string_view bytes) {
     for (const char c : bytes) {

@@ -9,6 +9,6 @@ namespace relight::postgres {
 
 // Of the server's database: its own properties but our mark, and what pg_dump writes of it, rows and catalog.
 // "absent" where it is not there.
-std::string database_state(const DatabaseServer& server, sys::Sql& sql);
+std::string database_state(const DatabaseServer& server, sys::Sql& sql, const Call& call);
 
 }  // namespace relight::postgres

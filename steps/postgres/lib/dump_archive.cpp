@@ -12,6 +12,7 @@
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/dump_goes.h"
 #include "steps/postgres/lib/dump_program.h"
+#include "steps/postgres/lib/statistics.h"
 
 namespace relight::postgres {
 namespace {
@@ -91,8 +92,7 @@ class ArchiveLoad {
       from = std::stoul(words[2]);
       if (dependencies() != words[3]) from += together;
     } else {
-      program_.run(reached.empty() ? goes.rows_and_indexes : left_of(goes.rows_and_indexes),
-                   {"--jobs=" + std::to_string(load_.jobs)});
+      load_rows(reached.empty() ? goes.rows_and_indexes : left_of(goes.rows_and_indexes));
       failpoint("postgres.restore:indexed");
     }
     for (; from < goes.rest.size(); from += together) {
@@ -105,6 +105,22 @@ class ArchiveLoad {
   }
 
  private:
+  void load_rows(const std::vector<DumpEntry>& entries) {
+    std::map<std::string, std::string> tables;  // by what the list tells of their rows
+    for (const auto& row : into().query(tables_query).rows) tables[*row[0]] = table_name(*row[1], *row[2]);
+    std::map<std::string, std::string> filled;  // by the number of the item
+    for (const DumpEntry& entry : entries)
+      if (const auto table = tables.find(entry.told); table != tables.end())
+        filled[entry.number] = table->second;
+    Statistics statistics(server_, load_.database, call_);
+    program_.on_finished([&](const std::string& number) {
+      if (const auto table = filled.find(number); table != filled.end()) statistics.filled(table->second);
+    });
+    program_.run(entries, {"--jobs=" + std::to_string(load_.jobs)});
+    program_.on_finished({});
+    if (const std::string why = statistics.end(); !why.empty())
+      call_.log("statistics are gathered at the end, not while the rows come: " + why);
+  }
   void reach(const std::string& how_far) {
     if (resumable_) move_.reach(identity_ + " " + how_far);
   }

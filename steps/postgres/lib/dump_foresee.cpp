@@ -10,6 +10,7 @@
 #include "steps/postgres/lib/globals.h"
 #include "steps/postgres/lib/rename.h"
 #include "steps/postgres/lib/rename_definition.h"
+#include "steps/postgres/lib/statistics.h"
 
 namespace relight::postgres {
 namespace {
@@ -134,21 +135,26 @@ std::optional<sys::Time> moment_of_dump(const Params& params, const DumpLook& du
   return params.has("made_at") ? sys::parse_time(params.text("made_at")) : dump_moment(dump.made_at);
 }
 
+DumpDepth planned_depth(const Call& call) {
+  return call.full_depth() ? DumpDepth::every_byte : DumpDepth::its_end;
+}
+
 DumpLook foresee_dump(const Params& params, Call& call, const DatabaseServer& server, sys::Sql* sql,
-                      Preview& preview) {
+                      Preview& preview, DumpDepth depth) {
   const std::string path = sys::absolute(params.text("dump"));
   preview.summary = "restore the database " + server.database() + " from " + path;
   const DumpFormat format = dump_format(path);
   const std::string name = format == DumpFormat::plain ? "psql" : "pg_restore";
-  const std::string program = dump_program(name, sql == nullptr ? 0 : server_major(*sql));
-  if (program.empty()) {
+  const ClientProgram program = server.program(name, sql == nullptr ? 0 : server_major(*sql), call);
+  if (!program.there()) {
     preview.verdict = Preview::Verdict::cannot_yet_tell;
-    preview.hints.push_back("the program " + name + " is not there yet: an earlier step must install it");
+    preview.hints.push_back("the program " + name + " is not there yet: " +
+                            (server.in_container() ? program.mend() : "an earlier step must install it"));
     if (format != DumpFormat::plain) return {};
   }
   const Wanted wanted{params.has("only") ? params.list("only") : std::vector<std::string>(),
                       params.has("exclude") ? params.list("exclude") : std::vector<std::string>()};
-  const DumpLook look = look_at_dump(path, program, call.full_depth(), call, wanted);
+  const DumpLook look = look_at_dump(path, program, depth, call, wanted);
   const PlainContent& content = look.content;
 
   preview.summary += " (" + std::string(postgres::name_of(format)) + ", " + sys::show_size(look.bytes);
@@ -211,7 +217,7 @@ Json checked_restore(Call& call, const DatabaseServer& server, const std::string
       "SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
       "WHERE NOT indisvalid AND c.relkind = 'i'");
   if (!invalid.rows.empty()) throw incomplete("the index " + invalid.one() + " is not valid");
-  if (analyze) sql.execute("ANALYZE");
+  if (analyze) gather_missing_statistics(sql);
   return {{"tables", count}, {"bytes", size_of(sql, database)}};
 }
 

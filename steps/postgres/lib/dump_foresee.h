@@ -13,7 +13,10 @@ namespace relight::postgres {
 
 // All that reading the dump and asking the server can tell; `sql` null: the server is not there yet.
 DumpLook foresee_dump(const Params& params, Call& call, const DatabaseServer& server, sys::Sql* sql,
-                      Preview& preview);
+                      Preview& preview, DumpDepth depth);
+
+// How deep a plan reads: as --depth says.
+DumpDepth planned_depth(const Call& call);
 
 std::string globals_of(const Params& params);  // the file that `globals` names
 

@@ -27,9 +27,9 @@ constexpr const char* what_failed = "cannot restore the dump";
 void check(const sys::Result& result, const DumpLoad& load) {
   if (result.ok()) return;
   std::string why = told_errors(result.err_tail);
-  if (why.empty()) why = sys::name_of_path(load.program) + " exited with " + std::to_string(result.exit_code);
+  if (why.empty()) why = load.program.name() + " exited with " + std::to_string(result.exit_code);
   if (why.find("invalid command \\restrict") != std::string::npos)
-    throw Error(ErrorKind::permanent, what_failed, load.program,
+    throw Error(ErrorKind::permanent, what_failed, load.program.name(),
                 "this psql cannot be kept from obeying what a dump says to it",
                 "update postgresql-client: 13.22, 14.19, 15.14, 16.10, 17.6 or later");
   throw Error(ErrorKind::permanent, what_failed, load.path, why,
@@ -111,21 +111,19 @@ void load_plain(const DumpLoad& load, const DatabaseServer& server, Call& call) 
   const std::string pipe = folder.path() + "/" + sys::name_of_path(load.path);
   if (mkfifo(pipe.c_str(), 0600) != 0) throw system_error(errno, "cannot make a pipe", pipe);
 
-  sys::Command command;
   // Restricted, psql obeys no meta-command, whatever the dump holds.
-  command.argv = {load.program,
-                  "--no-psqlrc",
-                  "--quiet",
-                  "--set=ON_ERROR_STOP=1",
-                  "--single-transaction",
-                  "--no-password",
-                  "--output=/dev/null",
-                  "--dbname=" + load.database,
-                  "--command=\\restrict " + sys::random_hex(16),
-                  "--file=" + pipe};
-  command.extra_env = server.environment();
+  std::vector<std::string> arguments = {"--no-psqlrc",
+                                        "--quiet",
+                                        "--set=ON_ERROR_STOP=1",
+                                        "--single-transaction",
+                                        "--no-password",
+                                        "--output=/dev/null",
+                                        "--dbname=" + load.database,
+                                        "--command=\\restrict " + sys::random_hex(16),
+                                        "--file=" + pipe};
   Feed feed(load.path, pipe);
-  const sys::Result result = call.run_program(std::move(command));
+  const sys::Result result =
+      call.run_program(load.program.command(std::move(arguments), {folder.path()}, server.environment()));
   feed.end();
   check(result, load);
   if (feed.fault()) std::rethrow_exception(feed.fault());

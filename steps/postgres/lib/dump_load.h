@@ -3,15 +3,16 @@
 #include <string>
 
 #include "runner/step/call.h"
+#include "steps/postgres/lib/client_program.h"
 #include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/dump_look.h"
 
 namespace relight::postgres {
 
 struct DumpLoad {
-  std::string program;   // pg_restore, of a plain dump psql
-  std::string path;      // of the dump
-  std::string database;  // the new one
+  ClientProgram program;  // pg_restore, of a plain dump psql
+  std::string path;       // of the dump
+  std::string database;   // the new one
   DumpFormat format;
   int jobs;
 };

@@ -31,12 +31,13 @@ std::string head_of(const std::string& path) {
   return head;
 }
 
-std::string restore_output(const std::string& program, std::vector<std::string> arguments,
-                           const std::string& path, Call& call) {
-  sys::Command command;
-  command.argv = {program};
-  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
-  command.argv.push_back(path);
+// `list`: a file that the arguments name, too.
+std::string restore_output(const ClientProgram& program, std::vector<std::string> arguments,
+                           const std::string& path, Call& call, const std::string& list = "") {
+  arguments.push_back(path);
+  std::vector<std::string> places = {path};
+  if (!list.empty()) places.push_back(list);
+  sys::Command command = program.command(std::move(arguments), places);
   command.capture_limit = largest_schema;
   const sys::Result result = call.run_program(std::move(command));
   if (!result.ok()) {
@@ -59,7 +60,7 @@ void look_for_files(const std::string& path, const DumpList& list) {
 }
 
 // Of an archive's text, the part that makes what is wanted.
-std::string schema_of(const std::string& program, const std::string& path, const Wanted& wanted,
+std::string schema_of(const ClientProgram& program, const std::string& path, const Wanted& wanted,
                       const std::string& temp, DumpLook& look, Call& call) {
   if (wanted.only.empty() && wanted.exclude.empty()) {
     look.selection = select_entries(look.entries, {}, {});
@@ -71,10 +72,10 @@ std::string schema_of(const std::string& program, const std::string& path, const
   for (const DumpEntry& entry : look.entries)
     if (look.selection.numbers.contains(entry.number)) lines += entry.line + "\n";
   sys::write_file(temp, lines, 0600);
-  return restore_output(program, {"--schema-only", "--use-list=" + temp, "--file=-"}, path, call);
+  return restore_output(program, {"--schema-only", "--use-list=" + temp, "--file=-"}, path, call, temp);
 }
 
-DumpLook look_at_archive(const std::string& path, const std::string& program, bool full, Call& call,
+DumpLook look_at_archive(const std::string& path, const ClientProgram& program, DumpDepth depth, Call& call,
                          const Wanted& wanted) {
   DumpLook look;
   const sys::TempFolder temp;
@@ -97,7 +98,7 @@ DumpLook look_at_archive(const std::string& path, const std::string& program, bo
 
   if (!list.of_database.empty()) {
     sys::write_file(file, list.of_database, 0600);
-    text = restore_output(program, {"--create", "--use-list=" + file, "--file=-"}, path, call);
+    text = restore_output(program, {"--create", "--use-list=" + file, "--file=-"}, path, call, file);
     SqlLexer lexer;
     lexer.on_statement = [&](const SqlTokens& tokens, std::uint64_t) {
       if (std::any_of(tokens.begin(), tokens.end(), [](const SqlToken& t) { return t.is("database"); }))
@@ -110,12 +111,12 @@ DumpLook look_at_archive(const std::string& path, const std::string& program, bo
   }
 
   if (sys::is_folder(path)) look_for_files(path, list);
-  if (full) {
+  if (depth == DumpDepth::every_byte) {
     restore_output(program, {"--file=/dev/null"}, path, call);
-  } else if (!list.data.empty() && !sys::is_folder(path)) {
+  } else if (depth == DumpDepth::its_end && !list.data.empty() && !sys::is_folder(path)) {
     // The data stand in the file in this order: where the last can be read, the file is not cut off.
     sys::write_file(file, list.data.back() + "\n", 0600);
-    restore_output(program, {"--use-list=" + file, "--file=/dev/null"}, path, call);
+    restore_output(program, {"--use-list=" + file, "--file=/dev/null"}, path, call, file);
   }
   return look;
 }
@@ -161,22 +162,7 @@ const char* name_of(DumpFormat format) {
   return "plain";
 }
 
-std::string dump_program(const std::string& name, int server_major) {
-  // Not what PATH finds first: Debian puts a chooser of versions there, which asks for a cluster.
-  int best = 0;
-  std::error_code ignored;  // no such folder: PATH is left
-  for (const auto& version : std::filesystem::directory_iterator("/usr/lib/postgresql", ignored)) {
-    const int major = std::atoi(version.path().filename().c_str());
-    if (major == 0 || access((version.path() / "bin" / name).c_str(), X_OK) != 0) continue;
-    const auto worth = [&](int m) { return m >= server_major ? 1'000'000 - m : m; };
-    const bool better = server_major == 0 ? major > best : best == 0 || worth(major) > worth(best);
-    if (better) best = major;
-  }
-  if (best != 0) return "/usr/lib/postgresql/" + std::to_string(best) + "/bin/" + name;
-  return sys::find_program(name);
-}
-
-DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bool full, Call& call,
+DumpLook look_at_dump(const std::string& path, const ClientProgram& pg_restore, DumpDepth depth, Call& call,
                       const Wanted& wanted) {
   const DumpFormat format = dump_format(path);
   DumpLook look;
@@ -188,7 +174,7 @@ DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bo
     look.made_at = look.content.started;
   } else {
     if (format == DumpFormat::tar) check_dump_tar(path);
-    look = look_at_archive(path, pg_restore, full, call, wanted);
+    look = look_at_archive(path, pg_restore, depth, call, wanted);
   }
   look.format = format;
   look.bytes = sys::tree_bytes(path);

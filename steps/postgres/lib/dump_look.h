@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runner/step/call.h"
+#include "steps/postgres/lib/client_program.h"
 #include "steps/postgres/lib/dump_entries.h"
 #include "steps/postgres/lib/plain_dump.h"
 
@@ -16,10 +17,6 @@ enum class DumpFormat { custom, directory, tar, plain };
 // By its first bytes. A refused Error for what is none of them (compressed, empty, not there).
 DumpFormat dump_format(const std::string& path);
 const char* name_of(DumpFormat format);
-
-// The program of the client that fits best: of the server's major version, else of the next newer one, else
-// of the newest. 0: no version is known. Empty: there is none.
-std::string dump_program(const std::string& name, int server_major);
 
 struct DumpLook {
   DumpFormat format = DumpFormat::custom;
@@ -37,10 +34,13 @@ struct Wanted {
   std::vector<std::string> only, exclude;
 };
 
-// Reads the whole of a plain dump; of an archive its table of contents and the last data in it, with `full`
-// every byte. Throws a refused Error for a dump that is cut off or damaged, and a transient one where the
-// program is missing. With `wanted`, `content` and `data` are of what is wanted.
-DumpLook look_at_dump(const std::string& path, const std::string& pg_restore, bool full, Call& call,
+// How much of an archive is read: its table of contents, the last data in it, too, or everything.
+enum class DumpDepth { contents, its_end, every_byte };
+
+// Reads the whole of a plain dump, and an archive as deep as told. Throws a refused Error for a dump that is
+// cut off or damaged, and a transient one where the program is missing. With `wanted`, `content` and `data`
+// are of what is wanted.
+DumpLook look_at_dump(const std::string& path, const ClientProgram& pg_restore, DumpDepth depth, Call& call,
                       const Wanted& wanted = {});
 
 // Of a program's stderr: the lines from the first that tells an error.

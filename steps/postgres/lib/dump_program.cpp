@@ -58,8 +58,7 @@ DumpProgram::DumpProgram(const DumpLoad& load, const DumpLook& look, const Datab
 }
 
 std::set<std::string> DumpProgram::before_the_rows() const {
-  sys::Command command;
-  command.argv = {load_.program, "--list", "--section=pre-data", load_.path};
+  sys::Command command = load_.program.command({"--list", "--section=pre-data", load_.path}, {load_.path});
   command.capture_limit = 1u << 30;
   std::set<std::string> numbers;
   for (const DumpEntry& entry : parse_dump_entries(sys::output_of(command, "cannot read the dump")))
@@ -83,8 +82,8 @@ bool DumpProgram::copies_into_its_tables() const {
   sys::write_file(temp.path() + "/list", sample->line + "\n", 0600);
   std::string head;
   constexpr std::size_t enough = 64u << 10;
-  sys::Command command;
-  command.argv = {load_.program, "--use-list=" + temp.path() + "/list", "--file=-", load_.path};
+  sys::Command command = load_.program.command(
+      {"--use-list=" + temp.path() + "/list", "--file=-", load_.path}, {temp.path(), load_.path});
   command.capture_stdout = false;
   command.on_output = [&](std::string_view bytes) {
     if (head.size() < enough) head += bytes.substr(0, enough);
@@ -117,6 +116,7 @@ void DumpProgram::heard(const std::string& line) {
     entry.number = number;
     done_already(entry);
     tell_progress();
+    if (finished_one_) finished_one_(number);
   };
   if (const std::string number = number_behind(line, "finished item "); !number.empty()) finish(number);
   // By one job, an item is finished when the next is begun.
@@ -134,18 +134,15 @@ void DumpProgram::run(const std::vector<DumpEntry>& entries, const std::vector<s
   if (entries.empty()) return;
   const sys::TempFolder temp;
   sys::write_file(temp.path() + "/list", lines_of(entries), 0600);
-  sys::Command command;
-  command.argv = {load_.program,
-                  "--exit-on-error",
-                  "--verbose",
-                  "--no-password",
-                  "--dbname=" + load_.database,
-                  "--use-list=" + temp.path() + "/list"};
+  std::vector<std::string> arguments = {"--exit-on-error", "--verbose", "--no-password",
+                                        "--dbname=" + load_.database, "--use-list=" + temp.path() + "/list"};
   for (const std::string& option : options)
-    if (load_.format != DumpFormat::tar || !option.starts_with("--jobs=")) command.argv.push_back(option);
-  command.argv.push_back(load_.path);
-  command.extra_env = server_.environment();
-  command.extra_env["LC_ALL"] = "C";  // its lines are read
+    if (load_.format != DumpFormat::tar || !option.starts_with("--jobs=")) arguments.push_back(option);
+  arguments.push_back(load_.path);
+  std::map<std::string, std::string> variables = server_.environment();
+  variables["LC_ALL"] = "C";  // its lines are read
+  sys::Command command =
+      load_.program.command(std::move(arguments), {temp.path(), load_.path}, std::move(variables));
   at_hand_.clear();
   std::string line;
   command.on_output = [&](std::string_view bytes) {

@@ -1,5 +1,6 @@
 // pg_restore on some items of an archive: its progress, and its errors with the item's name.
 #pragma once
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -25,6 +26,8 @@ class DumpProgram {
   // before.
   void run(const std::vector<DumpEntry>& entries, const std::vector<std::string>& options);
   void done_already(const DumpEntry& entry);  // for the progress
+  // Called with the number of every item that run() has finished, as soon as pg_restore says so.
+  void on_finished(std::function<void(const std::string&)> told) { finished_one_ = std::move(told); }
 
  private:
   void heard(const std::string& line);
@@ -40,6 +43,7 @@ class DumpProgram {
   std::set<std::string> finished_;
   std::set<std::string> at_hand_;  // begun, and not finished
   std::string failed_;             // of which a line told
+  std::function<void(const std::string&)> finished_one_;
 };
 
 }  // namespace relight::postgres

@@ -117,6 +117,12 @@ void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call, const
   if (!missing.empty()) call.log("made the roles " + sys::join(missing, ", "));
 }
 
+void set_password(sys::Sql& sql, const std::string& role, const std::string& password) {
+  keep_out_of_the_log(sql);
+  sql.execute("SET password_encryption = 'scram-sha-256'");
+  sql.execute("ALTER ROLE " + sys::quote_identifier(role) + " PASSWORD " + sys::quote_literal(password));
+}
+
 void drop_made_roles(sys::Sql& sql, Call& call) {
   const std::set<std::string> there = roles_there(sql);
   const Json made = call.notes().value(made_note, Json::array());

@@ -25,6 +25,9 @@ std::vector<std::string> missing_roles(const Globals& globals, sys::Sql& sql);
 // none of it, and no Error holds a statement.
 void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call, const std::string& also = "");
 
+// Neither the server's log nor an Error holds the password.
+void set_password(sys::Sql& sql, const std::string& role, const std::string& password);
+
 // Drops the roles that make_missing_roles has noted, but for those that something belongs to by now, which
 // the log names.
 void drop_made_roles(sys::Sql& sql, Call& call);

@@ -14,6 +14,7 @@
 #include "steps/postgres/lib/dump_program.h"
 #include "steps/postgres/lib/rename_definition.h"
 #include "steps/postgres/lib/server.h"
+#include "steps/postgres/lib/start_needs.h"
 #include "steps/postgres/lib/taken_settings.h"
 
 namespace relight::postgres {
@@ -21,8 +22,7 @@ namespace {
 
 constexpr std::uint64_t mebi = 1u << 20;
 
-void run(sys::Command command, const std::string& what, Call& call) {
-  const std::string program = sys::name_of_path(command.argv[0]);
+void run(const std::string& program, sys::Command command, const std::string& what, Call& call) {
   const sys::Result result = call.run_program(std::move(command));
   if (result.ok()) return;
   const std::string why = told_errors(result.err_tail);
@@ -43,6 +43,20 @@ void configure(const NewCluster& cluster, int major, int jobs, const std::string
   settings.emplace_back("unix_socket_directories", std::string(work_folder) + "," + sockets);
   sys::write_file(work + "/postgresql.conf",
                   config_text(settings) + config_text(loading_settings(pages * page, jobs)), 0600);
+}
+
+// What its server reads once it runs in its container.
+void settle_in_image(const NewCluster& cluster, const Programs& programs) {
+  if (!sys::exists(cluster.was + "/PG_VERSION")) {
+    const std::string hba = cluster.folder + "/pg_hba.conf";
+    sys::write_file(hba, sys::read_file(hba) + "host all all all scram-sha-256\n", 0600);
+  }
+  const std::string config = cluster.folder + "/postgresql.conf";
+  if (!sys::exists(config)) return;  // the compose file names another
+  const StartNeeds needs = start_needs(programs, config, cluster.folder);
+  if (needs.problems.empty()) return;
+  const Problem& first = needs.problems.front();
+  throw Error(ErrorKind::permanent, first.what, first.on, first.why, first.hint);
 }
 
 }  // namespace
@@ -71,30 +85,43 @@ Settings loading_settings(std::uint64_t memory, int jobs) {
 
 Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad load, const DumpLook& look,
                   const Globals& globals, Call& call) {
-  std::vector<std::string> arguments = {"--pgdata=" + cluster.folder,
-                                        "--username=" + cluster.role,
-                                        "--locale=" + cluster.locale,
-                                        "--encoding=UTF8",
-                                        "--auth-local=peer",
-                                        "--auth-host=scram-sha-256",
-                                        "--no-sync",
-                                        "--no-instructions"};
+  std::vector<std::string> arguments = {
+      "--pgdata=" + cluster.folder,
+      "--username=" + cluster.role,
+      "--locale=" + cluster.locale,
+      "--encoding=UTF8",
+      std::string("--auth-local=") + (programs.of_image() ? "trust" : "peer"),
+      "--auth-host=scram-sha-256",
+      "--no-sync",
+      "--no-instructions"};
   if (cluster.checksums) arguments.push_back("--data-checksums");
   call.progress("initdb", 0, 0);
-  run(programs.command("initdb", arguments), "cannot make a cluster", call);
+  std::vector<std::string> places;
+  if (programs.of_image()) {  // it sees no other folder, and this one must be there
+    sys::make_folders(cluster.folder, 0700);
+    places = {cluster.folder};
+  }
+  run("initdb", programs.command("initdb", arguments, places), "cannot make a cluster", call);
   failpoint("postgres.load:made");
   const sys::TempFolder sockets;
+  load.program.also_sees(sockets.path());
   configure(cluster, programs.major(), load.jobs, sockets.path());
   Json restored;
   {
-    QuietServer quiet(programs, cluster.folder, call);
+    QuietServer quiet(programs, cluster.folder, call, {sockets.path()});
     quiet.await(cluster.role, 0);
     failpoint("postgres.load:started");
     const DatabaseServer server({{"host", sockets.path()}, {"port", "5432"}, {"user", cluster.role}},
                                 load.database, call);
     sys::Sql sql = server.connect(call);
     make_missing_roles(globals, sql, call, cluster.role);
-    sql.execute(creation(load.database, look.definition, ""));
+    if (!cluster.password.empty()) set_password(sql, cluster.role, cluster.password);
+    const bool spread = !cluster.tablespaces.empty();
+    for (const NewTablespace& one : cluster.tablespaces)
+      sql.execute("CREATE TABLESPACE " + sys::quote_identifier(one.was) + " LOCATION " +
+                  sys::quote_literal(one.folder));
+    // What pg_restore leaves out with --no-tablespaces.
+    sql.execute(creation(load.database, spread ? look.definition : without_tablespace(look.definition), ""));
     failpoint("postgres.load:created");
     if (load.format == DumpFormat::plain) {
       load_plain(load, server, call);
@@ -102,17 +129,22 @@ Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad 
       std::vector<DumpEntry> chosen;
       for (const DumpEntry& entry : look.entries)
         if (look.selection.numbers.contains(entry.number)) chosen.push_back(entry);
-      DumpProgram(load, look, server, call)
-          .run(chosen, {"--jobs=" + std::to_string(load.jobs), "--no-tablespaces"});
+      std::vector<std::string> options = {"--jobs=" + std::to_string(load.jobs)};
+      if (!spread) options.push_back("--no-tablespaces");
+      DumpProgram(load, look, server, call).run(chosen, options);
     }
     for (const std::string& statement : carried(load.database, look.definition, "")) sql.execute(statement);
     failpoint("postgres.load:loaded");
     call.progress("analyze", 0, 0);
-    sys::Command analyze =
-        programs.command("vacuumdb", {"--analyze-only", "--no-password", "--quiet",
-                                      "--jobs=" + std::to_string(load.jobs), "--dbname=" + load.database});
-    for (const auto& [name, value] : server.environment()) analyze.extra_env[name] = value;
-    run(std::move(analyze), "cannot gather statistics", call);
+    ClientProgram vacuumdb = programs.client("vacuumdb");
+    vacuumdb.also_sees(sockets.path());
+    std::map<std::string, std::string> variables = server.environment();
+    variables["LC_ALL"] = "C";
+    run("vacuumdb",
+        vacuumdb.command({"--analyze-only", "--no-password", "--quiet", "--jobs=" + std::to_string(load.jobs),
+                          "--dbname=" + load.database},
+                         {}, std::move(variables)),
+        "cannot gather statistics", call);
     restored = checked_restore(call, server, load.database, look, false);
     call.progress("stop", 0, 0);
     quiet.stop();
@@ -122,9 +154,11 @@ Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad 
     throw Error(ErrorKind::permanent, "the new cluster was not shut down cleanly", cluster.folder,
                 "pg_control says \"" + state + "\"", "resume the run: it is made anew");
   take_settings_over(cluster.was, cluster.folder);
+  if (programs.of_image()) settle_in_image(cluster, programs);
   sys::remove_tree(cluster.folder + "/" + work_folder);
   failpoint("postgres.load:unsynced");
   call.progress("sync", 0, 0);
+  for (const NewTablespace& one : cluster.tablespaces) sys::sync_tree(one.folder);
   sys::sync_tree(cluster.folder);
   return restored;
 }

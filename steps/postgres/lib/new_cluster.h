@@ -12,6 +12,7 @@
 #include "steps/postgres/lib/globals.h"
 #include "steps/postgres/lib/programs.h"
 #include "steps/postgres/lib/settings.h"
+#include "steps/postgres/lib/tablespaces.h"
 
 namespace relight::postgres {
 
@@ -20,11 +21,17 @@ struct NewCluster {
   std::string was;     // the data directory whose settings it takes over, where those lie in it; there or not
   std::string role, locale;
   bool checksums = true;
+  // By name, each in its folder, which is there and empty; none: all goes into the data directory.
+  std::vector<NewTablespace> tablespaces;
+  std::string password;  // of `role`; empty: as the globals say, else none
 };
 
 // What makes a server load fast: put behind quiet_settings. `memory`: the host's, in bytes.
 Settings loading_settings(std::uint64_t memory, int jobs);
 
+// Made by an image's programs it lets everybody in by password, and its own container without one, as the
+// images' own clusters do, where no settings are taken over.
+//
 // Makes it, with the database of `load` as the dump says, ANALYZEd. DURABLE on return. Returns what
 // checked_restore does.
 Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad load, const DumpLook& look,

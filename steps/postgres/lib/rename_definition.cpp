@@ -101,6 +101,14 @@ std::size_t name_at(const SqlTokens& tokens) {
   return tokens.size();
 }
 
+// Where CREATE DATABASE ... TABLESPACE = name has its three words; the end where it has none.
+SqlTokens::const_iterator tablespace_at(const SqlTokens& tokens) {
+  const std::size_t name = name_at(tokens);
+  if (!tokens[0].is("create") || name >= tokens.size()) return tokens.end();
+  return std::find_if(tokens.begin() + static_cast<std::ptrdiff_t>(name) + 1, tokens.end(),
+                      [](const SqlToken& token) { return token.is("tablespace"); });
+}
+
 bool is_owner_change(const SqlTokens& tokens) {
   for (std::size_t i = 0; i + 1 < tokens.size(); ++i)
     if (tokens[i].is("owner") && tokens[i + 1].is("to")) return true;
@@ -187,6 +195,18 @@ std::string creation(const std::string& name, const std::vector<SqlTokens>& stat
   if (!options) sql += " TEMPLATE template0";
   if (!owner.empty()) sql += " OWNER = " + quote_identifier(owner);
   return sql;
+}
+
+std::string tablespace_of(const std::vector<SqlTokens>& statements) {
+  for (const SqlTokens& tokens : statements)
+    if (const auto at = tablespace_at(tokens); tokens.end() - at >= 3) return (at + 2)->text;
+  return "";
+}
+
+std::vector<SqlTokens> without_tablespace(std::vector<SqlTokens> statements) {
+  for (SqlTokens& tokens : statements)
+    if (const auto at = tablespace_at(tokens); tokens.end() - at >= 3) tokens.erase(at, at + 3);
+  return statements;
 }
 
 std::vector<std::string> carried(const std::string& name, const std::vector<SqlTokens>& statements,

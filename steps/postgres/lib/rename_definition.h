@@ -25,6 +25,8 @@ std::vector<std::string> carried(const std::string& name, const Json& definition
 // DATABASE).
 std::string creation(const std::string& name, const std::vector<SqlTokens>& statements,
                      const std::string& owner);
+std::string tablespace_of(const std::vector<SqlTokens>& statements);  // empty: the default one
+std::vector<SqlTokens> without_tablespace(std::vector<SqlTokens> statements);
 std::vector<std::string> carried(const std::string& name, const std::vector<SqlTokens>& statements,
                                  const std::string& owner);
 

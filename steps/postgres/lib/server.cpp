@@ -86,6 +86,13 @@ std::optional<int> running_server(const std::string& data_folder) {
   return pid;
 }
 
+void refuse_while_running(const std::string& data_folder) {
+  if (const auto pid = running_server(data_folder))
+    throw Error(ErrorKind::refused, "a server runs on the data directory", data_folder,
+                "its pid is " + std::to_string(*pid),
+                "stop it first, with service.stop in a step before this one");
+}
+
 void end_left_behind(const std::string& folder, bool services_only) {
   if (!sys::exists(folder)) return;
   std::error_code none;
@@ -127,7 +134,8 @@ struct QuietServer::State {
   bool stopped = false;
 };
 
-QuietServer::QuietServer(const Programs& programs, const std::string& data_folder, Call& call)
+QuietServer::QuietServer(const Programs& programs, const std::string& data_folder, Call& call,
+                         std::vector<std::string> places)
     : state_(new State{.call = call,
                        .programs = programs,
                        .folder = data_folder,
@@ -143,8 +151,9 @@ QuietServer::QuietServer(const Programs& programs, const std::string& data_folde
   state_->work = sys::Fd(open(work.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!state_->work) throw system_error(errno, "cannot open", work);
   State* state = state_.get();
-  sys::Command command =
-      programs.command("postgres", {"-D", data_folder, "-c", "config_file=" + work + "/postgresql.conf"});
+  places.push_back(data_folder);
+  sys::Command command = programs.command(
+      "postgres", {"-D", data_folder, "-c", "config_file=" + work + "/postgresql.conf"}, std::move(places));
   command.cwd = data_folder;
   command.capture_stdout = false;
   command.on_output = [state](std::string_view bytes) {
@@ -194,6 +203,8 @@ void QuietServer::drain() {
       if (const std::string text = after(word);
           !text.empty() && text.rfind("the database system is ", 0) != 0)
         state_->fatal.push_back(text);
+    // Of the restore_command, which knows more than that it failed.
+    if (line.starts_with("relight: ")) state_->fatal.push_back(line.substr(line.find(' ') + 1));
     if (const std::string file = after("restored log file \""); file.size() > 24) {
       if (const auto segment = parse_segment(file.substr(0, 24), smallest_segment_size)) {
         state_->timeline = std::max(state_->timeline, segment->timeline);

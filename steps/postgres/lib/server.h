@@ -14,6 +14,7 @@ namespace relight::postgres {
 
 // The pid of the server that runs on a data directory, by its postmaster.pid.
 std::optional<int> running_server(const std::string& data_folder);
+void refuse_while_running(const std::string& data_folder);  // a refused Error names its pid
 
 // Ends every process of an earlier attempt that still works in the folder, the server first, and waits for
 // them. A needs_person Error names one that cannot be ended. `services_only`: nobody's but those that relight
@@ -32,8 +33,10 @@ std::string recovery_state(sys::Sql& sql);
 
 class QuietServer {
  public:
-  // Starts it with FOLDER/relight.work/postgresql.conf. Its log lines go to the step's log.
-  QuietServer(const Programs& programs, const std::string& data_folder, Call& call);
+  // Starts it with FOLDER/relight.work/postgresql.conf. Its log lines go to the step's log. `places`: what it
+  // sees besides, in an image.
+  QuietServer(const Programs& programs, const std::string& data_folder, Call& call,
+              std::vector<std::string> places = {});
   ~QuietServer();  // ends it, at once, where stop() was not called
   QuietServer(const QuietServer&) = delete;
 

@@ -61,7 +61,8 @@ Settings quiet_settings(int major, const Demands& demands, const std::string& da
 
 Settings recovery_settings(const Stop& stop) {
   return {
-      {"restore_command", std::string(work_folder) + "/restore-wal %f %p"},
+      // exec: the shell has nothing left to wait for.
+      {"restore_command", "exec " + std::string(work_folder) + "/restore-wal %f %p"},
       {"recovery_target_lsn", show_lsn(stop.lsn)},
       {"recovery_target_inclusive", stop.inclusive ? "on" : "off"},
       {"recovery_target_timeline", std::to_string(stop.timeline)},

@@ -7,6 +7,7 @@
 #include "runner/sys/error.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
+#include "steps/postgres/lib/repository.h"
 #include "steps/postgres/lib/settings.h"
 
 namespace relight::postgres {
@@ -18,6 +19,21 @@ constexpr const char* auto_conf = "postgresql.auto.conf";
 void empty_folder(const std::string& folder) {
   if (!sys::is_folder(folder)) return;
   for (const std::string& name : sys::names_in(folder)) sys::remove_tree(folder + "/" + name);
+}
+
+// By the repository's tool; of what it brings the WAL is taken away: the server has it of the archive.
+void bring(const BaseBackup& base, const std::vector<NewTablespace>& tablespaces, const std::string& folder,
+           Call& call) {
+  std::vector<NewPlace> places;
+  for (const NewTablespace& tablespace : tablespaces) {
+    make_parents(call, tablespace.folder);
+    sys::make_folders(tablespace.folder, 0700);
+    places.push_back({tablespace.oid, tablespace.folder});
+  }
+  base.repository->bring(base, folder, places, call);
+  sys::remove_tree(folder + "/pg_wal");
+  for (const char* name : {"/backup.manifest", "/tablespace_map", "/postmaster.pid", "/standby.signal"})
+    sys::remove_file(folder + name);
 }
 
 }  // namespace
@@ -39,12 +55,16 @@ void make_tree(const BaseBackup& base, const std::vector<NewTablespace>& tablesp
   };
 
   sys::make_folders(folder, 0700);
-  unpack(base.data(), folder);
+  if (base.is_brought())
+    bring(base, tablespaces, folder, call);
+  else
+    unpack(base.data(), folder);
   failpoint("postgres.recover:data_unpacked");
   for (const char* name : {"/pg_wal", "/pg_wal/archive_status", "/pg_tblspc"})
     sys::make_folders(folder + name, 0700);
 
   for (const NewTablespace& tablespace : tablespaces) {
+    if (base.is_brought()) break;
     for (const BasePart& part : base.parts) {
       if (part.oid != tablespace.oid) continue;
       make_parents(call, tablespace.folder);

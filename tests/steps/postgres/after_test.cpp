@@ -1,6 +1,7 @@
 // What a recovery leaves behind, and what can be done with it: a cluster that archives anew, is backed up,
 // and is recovered again.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 
@@ -145,6 +146,18 @@ TEST_CASE("a place that holds anything is no place for a new archive") {
   CHECK(sys::tree_digest(source.server.archive_folder()) == before);
   const sys::TempFolder folder;
   CHECK(holds(problems(folder.path()), "it is not writable for postgres"));
+  // One that an earlier step may make is no fault of the plan, and is refused before anything is done.
+  REQUIRE(chmod(folder.path().c_str(), 0755) == 0);
+  const RecoverAttempt later({{"base", source.base},
+                              {"wal", {source.server.archive_folder()}},
+                              {"archive_into", folder.path() + "/new/wal"}});
+  const Outcome plan = later.preview();
+  CHECK(plan.value["problems"] == Json::array());
+  CHECK(plan.value["verdict"] == "cannot_yet_tell");
+  CHECK(holds(plan.value["hints"].dump(), "cannot make the folder of the archive " + folder.path()));
+  const Outcome refused = later.apply("postgres.recover:decided");
+  CHECK_FALSE(refused.killed);
+  CHECK(refused.error.find("cannot make the folder of the archive") == 0);
   give_to_postgres(folder.path());
   CHECK(problems(folder.path()) == "[]");
   sys::write_file(folder.path() + "/notes", "", 0644);

@@ -47,8 +47,10 @@ struct CopyAttempt : RecoverAttempt {
   ~CopyAttempt() { end_copy(data()); }
 };
 
-RecoverAttempt advance(const std::string& copy, const std::string& to) {
-  return RecoverAttempt({{"copy", copy}, {"to", to}}, "20261121-102601-test", "postgres.advance");
+RecoverAttempt advance(const std::string& copy, const std::string& to, const Json& more = Json::object()) {
+  Json params = {{"copy", copy}, {"to", to}};
+  params.update(more);
+  return RecoverAttempt(params, "20261121-102601-test", "postgres.advance");
 }
 
 struct PromoteAttempt : RecoverAttempt {
@@ -190,6 +192,19 @@ TEST_CASE("a copy lies in a folder of its own") {
 TEST_CASE("a copy goes on to a later moment, and never back") {
   const CopyAttempt copy(life().wanted("name:three"));
   REQUIRE(copy.apply().error == "");
+  const std::string far = "2120-01-01T00:00:00Z";
+  CHECK(advance(copy.data(), far)
+            .preview()
+            .value["problems"]
+            .dump()
+            .find("the moment lies after the end of the WAL") != std::string::npos);
+  const Outcome all = advance(copy.data(), far, {{"past_end", "latest"}}).preview();
+  CHECK(all.value["problems"] == Json::array());
+  const std::string summary = all.value["summary"], last = summary.substr(summary.rfind(' ') + 1);
+  const Outcome short_of_it = advance(copy.data(), last, {{"inclusive", false}}).apply();
+  REQUIRE(short_of_it.error == "");
+  CHECK(rows_of_copy(short_of_it.value["url"]) == "1 2 3 4 5");
+
   const std::string before = server_of_copy(copy.data(), true);
   const RecoverAttempt on = advance(copy.data(), "latest");
   const Outcome plan = on.preview();

@@ -1,5 +1,6 @@
 // A cluster made of a dump: what it holds, what is refused, what a kill leaves.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
@@ -149,7 +150,7 @@ TEST_CASE("killed while it loads, the cluster is made anew, and nothing of the s
     const Outcome made = load.apply();
     REQUIRE(made.error == "");
     CHECK(value(load.data(), "select count(*) from t") == "500");
-    CHECK(sys::names_in(load.folder()) == std::vector<std::string>{"data", "notes.json"});
+    CHECK(sys::names_in(load.folder()) == std::vector<std::string>{"data", "log.txt", "notes.json"});
   }
 }
 
@@ -161,4 +162,74 @@ TEST_CASE("what a new cluster would lack is told by the plan") {
               "a role of the dump is missing: the new cluster: ember"}));
   CHECK(load.apply().hint == "give it another name");
   CHECK(attempt({{"version", 99}}).preview().value["verdict"] == "cannot_yet_tell");
+}
+
+TEST_CASE("tablespaces of a dump are made in the folders that the runbook names, or all goes into one") {
+  dumped();
+  const sys::TempFolder places;
+  const std::string fast = places.path() + "/fast", slow = places.path() + "/slow";
+  {
+    Postgres server;
+    for (const char* name : {"fast", "slow"}) {
+      sys::make_folders(server.folder() + "/" + name);
+      give_to_postgres(server.folder());
+      server.execute(std::string("create tablespace ") + name + " location '" + server.folder() + "/" + name +
+                     "'");
+    }
+    server.execute("create database ember template template0 tablespace slow");
+    server.execute("create table f (i int) tablespace fast; insert into f values (1)", "ember");
+    for (const std::string form : {"custom", "plain"}) {
+      server.run("pg_dump", {"--format=" + form, "--file=" + server.folder() + "/" + form, "ember"});
+      sys::copy_tree(server.folder() + "/" + form, places.path() + "/" + form);
+    }
+  }
+  sys::make_folders(slow, 0755);
+  give_to_postgres(places.path());
+  const Json dump = {{"dump", places.path() + "/custom"}};
+  const auto named = [](const Json& given, const Json& tablespaces) {
+    Json more = given;
+    more["tablespaces"] = tablespaces;
+    return attempt(more);
+  };
+  const Json both = {{"fast", fast}, {"slow", slow}};
+
+  CHECK(named(dump, {{"slow", slow}}).preview().value["problems"] ==
+        Json({"a tablespace of the dump is missing: the new cluster: fast"}));
+  CHECK(named(dump, {{"fast", slow}, {"slow", slow}}).preview().value["problems"] ==
+        Json({"a tablespace's new folder is in use: " + slow + ": another is made in it"}));
+  CHECK(attempt({{"dump", places.path() + "/plain"}}).preview().value["problems"] ==
+        Json({"a tablespace of the dump is missing: the new cluster: fast"}));
+
+  const RecoverAttempt one_place = attempt(dump);
+  CHECK(one_place.preview().value["hints"].dump().find("all goes into the data directory: fast, slow;") !=
+        std::string::npos);
+  REQUIRE(one_place.apply().error == "");
+  CHECK(value(one_place.data(), "select count(*) from f") == "1");
+  CHECK(sys::names_in(one_place.data() + "/pg_tblspc").empty());
+
+  for (const char* form : {"custom", "plain"}) {
+    CAPTURE(form);
+    const RecoverAttempt load = named({{"dump", places.path() + "/" + form}}, both);
+    CHECK(load.preview().value["problems"] == Json::array());
+    REQUIRE(load.apply("postgres.load:loaded").killed);
+    CHECK_FALSE(sys::names_in(fast).empty());
+    const Outcome made = load.apply();
+    REQUIRE(made.error == "");
+    CHECK(value(load.data(),
+                "select spcname from pg_class c join pg_tablespace s on s.oid = "
+                "c.reltablespace where relname = 'f'") == "fast");
+    CHECK(value(load.data(),
+                "select spcname from pg_database d join pg_tablespace s on s.oid = "
+                "dattablespace where datname = 'ember'") ==
+          (form == std::string("custom") ? "slow" : "pg_default"));
+    CHECK(value(load.data(), "select count(*) from f") == "1");
+    CHECK(value(load.data(), "select system_identifier from pg_control_system()") ==
+          made.value["system_identifier"]);
+    REQUIRE(load.undo().error == "");
+    CHECK_FALSE(sys::exists(fast));
+    CHECK(sys::names_in(slow).empty());
+    struct stat there = {};
+    REQUIRE(stat(slow.c_str(), &there) == 0);
+    CHECK((there.st_mode & 07777) == 0755);
+  }
 }

@@ -125,6 +125,7 @@ TEST_CASE(
 
 TEST_CASE("a second recovery follows the timeline that the first one began, and takes another") {
   Source source;
+  const std::string early = "lsn:" + source.lsn();
   source.insert(1);
   source.server.archive_now();
   source.server.stop();
@@ -158,6 +159,23 @@ TEST_CASE("a second recovery follows the timeline that the first one began, and 
   };
   tells(plan, "timeline 1, followed\\n  timeline 2 left 1 at " + one.value["lsn"].get<std::string>() +
                   ", followed\\nanother is followed with timeline = N");
+  // A copy that stands before the fork goes either way, and one behind it on its own alone.
+  const auto advance = [](const RecoverAttempt& copy, int timeline) {
+    return RecoverAttempt({{"copy", copy.data()}, {"to", "latest"}, {"timeline", timeline}},
+                          "20261121-112601-next", "postgres.advance");
+  };
+  Json held = params;
+  held.update({{"action", "pause"}, {"timeline", 1}, {"to", early}});
+  const RecoverAttempt copy(held, "20261121-112602-next");
+  REQUIRE(copy.apply().error == "");
+  const Outcome on = advance(copy, 2).apply();
+  REQUIRE(on.error == "");
+  CHECK(on.value["timeline"] == 2);
+  CHECK(rows_of_copy(on.value["url"]) == "1 2");
+  CHECK(advance(copy, 1).apply().error.find("the copy is not on the way to this timeline: 1") !=
+        std::string::npos);
+  REQUIRE(copy.undo().error == "");
+
   const Outcome two = second.apply();
   REQUIRE(two.error == "");
   CHECK(two.value["timeline"] == 3);

@@ -84,6 +84,14 @@ TEST_CASE("a copy of a subscriber takes nothing from the publisher while the rea
       {.fsync = false, .archive = false, .initdb = {}, .settings = {{"wal_level", "logical"}}, .env = {}});
   publisher.execute("create table t (i int); create publication p for table t");
   Source subscriber;
+  // Is read of the copy when it is open: a copy that may subscribe is given the time to.
+  subscriber.server.execute(
+      "create function waits() returns timestamptz language plpgsql as $$ begin "
+      "if pg_is_in_recovery() or current_setting('max_logical_replication_workers')::int = 0 then "
+      "return null; end if; "
+      "for n in 1 .. 600 loop exit when exists (select from t where t.i = 2); perform pg_sleep(0.05); end "
+      "loop; "
+      "perform pg_sleep(3); return clock_timestamp(); end $$; create view heart as select waits() as at");
   subscriber.server.execute("create subscription s connection '" + publisher.conninfo() + "' publication p");
   publisher.execute("insert into t values (1)");
   const auto arrived = [&](const std::string& rows) {
@@ -106,7 +114,9 @@ TEST_CASE("a copy of a subscriber takes nothing from the publisher while the rea
   const std::string before = slot();
   REQUIRE(before.find(" false") != std::string::npos);
 
-  const RecoverAttempt attempt({{"base", subscriber.base}, {"wal", {subscriber.server.archive_folder()}}});
+  const RecoverAttempt attempt({{"base", subscriber.base},
+                                {"wal", {subscriber.server.archive_folder()}},
+                                {"heartbeat", "public.heart.at"}});
   REQUIRE(attempt.apply().error == "");
   CHECK(slot() == before);
   publisher.execute("insert into t values (3)");

@@ -5,6 +5,7 @@
 
 #include "runner/sys/text.h"
 #include "tests/support/dump_bench.h"
+#include "tests/support/program.h"
 
 using namespace relight;
 using namespace relight::dumps;
@@ -55,6 +56,15 @@ struct Linked : DumpBench {
         "pg_namespace n ON n.oid = relnamespace WHERE nspname IN ('public', 'app') AND relkind IN (" +
             what + ")) t",
         database);
+  }
+  // What the planner knows nothing of, of all that has rows.
+  static std::string without_statistics() {
+    return server().value(
+        "SELECT coalesce(string_agg(x, ' '), '') FROM (SELECT unnest(ARRAY['users', 'notes', 'odd name', "
+        "'parts', 'parts_1', 'counted', 'gated', 'gated_idx']) x EXCEPT SELECT tablename::text FROM pg_stats "
+        "UNION ALL SELECT stxname::text FROM pg_statistic_ext WHERE oid NOT IN (SELECT stxoid FROM "
+        "pg_statistic_ext_data)) t",
+        "ember");
   }
   static std::string fresh() {
     const auto names = databases();
@@ -130,6 +140,7 @@ TEST_CASE("a restore that failed goes on with the items that it has not yet") {
     const Linked bench({form});
     bench.apply();
     const std::string whole = bench.state();
+    CHECK(Linked::without_statistics() == "");
     bench.undo();
     sys::remove_file(bench.notes);
     const std::string before = bench.state();
@@ -152,10 +163,34 @@ TEST_CASE("a restore that failed goes on with the items that it has not yet") {
     bench.apply();
     CHECK(bench.state() == whole);
     CHECK(server().value(rows, "ember") == loaded);
+    CHECK(Linked::without_statistics() == "");
     bench.undo();
     CHECK(bench.state() == before);
     CHECK(DumpBench::databases() == plain_databases);
   }
+}
+
+TEST_CASE("a run that is given up tells how to find and remove what its failed restore has left") {
+  const Linked restored;
+  server().execute("ALTER ROLE postgres SET relight.gate TO 'shut'");
+  const relight::Bench bench;
+  const relight::Ran ran =
+      bench.run("runbook \"restore\" {}\npostgres.restore \"database\" { dump = \"" + restored.dump +
+                "\", database = \"ember\", server = \"" + server().conninfo() + "\" }\n");
+  INFO(ran.out, ran.err);
+  REQUIRE(ran.exit == 1);
+  const std::string run = bench.status()["run"], fresh = Linked::fresh();
+  const relight::Ran given_up = bench.relight({"abandon", run});
+  INFO(given_up.out, given_up.err);
+  CHECK(given_up.exit == 0);
+  const std::string told = relight::flat(given_up.out);
+  CHECK(
+      told.find("begun and not taken back: database; what was made beside the targets stays, too: remove the "
+                "hidden folders and databases whose names hold " +
+                run) != std::string::npos);
+  CHECK(fresh.find(run) != std::string::npos);
+  server().execute("DROP DATABASE \"" + fresh + "\"");
+  CHECK(DumpBench::databases() == plain_databases);
 }
 
 TEST_CASE("a restore killed between its goes loses none of them and repeats none") {

@@ -121,3 +121,55 @@ TEST_CASE("what a standby would lack is told by the plan, and a primary that is 
   give_to_postgres(data);
   CHECK(attempt(data).preview().value["mends"] == Json({"write replace = true to have it put aside"}));
 }
+
+TEST_CASE("a primary's tablespaces are the standby's own, in folders that the plan names") {
+  const sys::TempFolder places;
+  give_to_postgres(places.path());
+  const std::string fast = places.path() + "/fast", slow = places.path() + "/slow=er",
+                    elsewhere = places.path() + "/else=where";
+  for (const std::string& folder : {fast, slow}) sys::make_folders(folder);
+  give_to_postgres(places.path());
+  primary().execute("create tablespace fast location '" + fast + "'");
+  primary().execute("create tablespace slow location '" + slow + "'");
+  primary().execute(
+      "create table f (i int) tablespace fast; create table s (i int) tablespace slow;"
+      "insert into f values (1)");
+  const Old old;
+  const RecoverAttempt standby = attempt(old.data, {{"tablespaces", {{slow, elsewhere}}}});
+  const std::string beside = fast + ".relight-20261121-102600-test";
+  const Outcome preview = standby.preview();
+  CHECK(preview.value["problems"] == Json::array());
+  const std::string told = preview.value["hints"].dump();
+  CHECK(told.find("the tablespace at " + fast + " is made anew in " + beside) != std::string::npos);
+  CHECK(told.find("the tablespace at " + slow + " is made anew in " + elsewhere) != std::string::npos);
+  CHECK(attempt(old.data, {{"tablespaces", {{"/no/such", elsewhere}}}})
+            .preview()
+            .value["problems"]
+            .dump()
+            .find("no such tablespace: /no/such") != std::string::npos);
+  CHECK(attempt(old.data, {{"tablespaces", {{slow, slow}}}})
+            .preview()
+            .value["problems"]
+            .dump()
+            .find("a tablespace's new folder is in use: " + slow) != std::string::npos);
+
+  REQUIRE(standby.apply("postgres.standby:copied").killed);
+  CHECK(sys::exists(beside));
+  const Outcome made = standby.apply();
+  REQUIRE(made.error == "");
+  old.pg_ctl("start");
+  primary().execute("insert into f values (2); insert into s values (3)");
+  const std::string url = made.value["url"].get<std::string>();
+  CHECK(sys::wait_until(30s, 20ms, {}, [&] {
+    return sys::Sql(url, {{"user", "postgres"}})
+               .query("select (select count(*) from f) || ' ' || (select count(*) from s)")
+               .one() == "2 1";
+  }));
+  old.pg_ctl("stop");
+  REQUIRE(standby.undo().error == "");
+  CHECK_FALSE(sys::exists(beside));
+  CHECK_FALSE(sys::exists(elsewhere));
+  CHECK(primary().value("select (select count(*) from f) || ' ' || (select count(*) from s)") == "2 1");
+  primary().execute("drop table f, s");
+  for (const char* name : {"fast", "slow"}) primary().execute(std::string("drop tablespace ") + name);
+}

@@ -150,6 +150,8 @@ TEST_CASE("pg_controldata's text") {
       "max_prepared_xacts setting:           7\n"
       "max_locks_per_xact setting:           65\n"
       "track_commit_timestamp setting:       on\n"
+      "Database block size:                  8192\n"
+      "Data page checksum version:           1\n"
       "Bytes per WAL segment:                1048576\n";
   const Control control = parse_control(text, "c");
   CHECK(control.system_identifier == "7411111111111111111");
@@ -157,6 +159,7 @@ TEST_CASE("pg_controldata's text") {
   CHECK(control.timeline == 3);
   CHECK(control.recovery_timeline == 4);
   CHECK(control.segment_size == 1u << 20);
+  CHECK(control.checksums);
   CHECK(control.demands.max_connections == 30);
   CHECK(control.demands.max_prepared_transactions == 7);
   CHECK(control.demands.wal_level == "logical");

@@ -14,7 +14,7 @@ using namespace relight::postgres;
 
 TEST_CASE("a stop as the server is told it") {
   CHECK(config_text(recovery_settings({.lsn = 0x5A000148, .inclusive = true, .timeline = 3})) ==
-        "restore_command = 'relight.work/restore-wal %f %p'\n"
+        "restore_command = 'exec relight.work/restore-wal %f %p'\n"
         "recovery_target_lsn = '0/5A000148'\n"
         "recovery_target_inclusive = 'on'\n"
         "recovery_target_timeline = '3'\n"
