@@ -93,6 +93,20 @@ struct Seal : Adding {
   }
 };
 
+// The same with the passphrase of what the product encrypts itself.
+struct SealSecret : Seal {
+  SealSecret() { write("passphrase", passphrase + "\n", 0600); }
+  Json params() const override {
+    Json params = Seal::params();
+    params["passphrase"] = {{"$secret", {{"file", path("passphrase")}}}};
+    return params;
+  }
+  std::vector<std::string> secrets() const override { return {passphrase}; }
+
+ protected:
+  const std::string passphrase = "hunter2/of:a+marker";
+};
+
 struct Verify : Fixture {
   Verify() {
     sys::make_folders(path("backup"));
@@ -148,9 +162,10 @@ struct Escrow : Adding {
 
 const Subjects backup{
     subject<Archive>("blobs.archive", "by zstd"),
-    subject<Gzip>("blobs.archive", "by gzip"),
-    subject<Zip>("blobs.archive", "into a zip"),
+    subject<Gzip>("blobs.archive", "by gzip", 4),
+    subject<Zip>("blobs.archive", "into a zip", 4),
     subject<Seal>("backup.seal", "a set"),
+    subject<SealSecret>("backup.seal", "with a passphrase", 8),
     subject<Verify>("backup.verify", "a set"),
     subject<Prune>("backup.prune", "two of four"),
     subject<Escrow>("key.escrow", "a key of an env file", 8),

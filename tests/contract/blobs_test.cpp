@@ -3,6 +3,7 @@
 #include "runner/sys/process.h"
 #include "tests/contract/fixture.h"
 #include "tests/contract/harness.h"
+#include "tests/support/mounted.h"
 
 using namespace relight;
 
@@ -41,6 +42,18 @@ struct FromFolder : OldBlobs {
   FromFolder() : OldBlobs("blobs") {}
 };
 
+// Onto a mount point, which is switched entry by entry.
+struct OntoMount : Blobs {
+  OntoMount() : mounted_(path("srv/blobs")) {
+    add_neighbours(path("srv/blobs"));
+    add_neighbours(path("srv/blobs/old"));
+  }
+  std::vector<std::string> busy() const override { return {"srv"}; }
+
+ private:
+  const Mounted mounted_;
+};
+
 // Into a folder whose parents are not there either.
 struct WithParents : Blobs {
   Json params() const override {
@@ -73,9 +86,10 @@ struct Keep : Fixture {
 const Subjects blobs{
     subject<Keep>("blobs.keep", "a folder"),
     subject<Blobs>("blobs.restore", "no blobs yet"),
-    subject<OldBlobs>("blobs.restore", "in place of others"),
-    subject<FromFolder>("blobs.restore", "out of a folder"),
-    subject<WithParents>("blobs.restore", "with their parents, for an owner"),
+    subject<OldBlobs>("blobs.restore", "in place of others", 3),
+    subject<FromFolder>("blobs.restore", "out of a folder", 3),
+    subject<OntoMount>("blobs.restore", "onto a mount point", 8),
+    subject<WithParents>("blobs.restore", "with their parents, for an owner", 4),
 };
 
 }  // namespace

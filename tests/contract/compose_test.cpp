@@ -132,10 +132,10 @@ struct Inside : Fixture {
 
 // Each case takes seconds: without RELIGHT_TEST_ALL few points are tried but for the chain of them all.
 const Subjects services{
-    {"service.start", "under docker compose", [] { return std::make_unique<Web>(); }, 100, true},
-    {"shell.run", "in a container", [] { return std::make_unique<Inside>(); }, 100, true},
-    {"compose.pin", "one of two", [] { return std::make_unique<Pin>(); }, 100, true},
-    {"service.stop", "under docker compose", [] { return std::make_unique<StopWeb>(); }, 100, true},
+    {"service.start", "under docker compose", [] { return std::make_unique<Web>(); }, 200, true},
+    {"shell.run", "in a container", [] { return std::make_unique<Inside>(); }, 200, true},
+    {"compose.pin", "one of two", [] { return std::make_unique<Pin>(); }, 200, true},
+    {"service.stop", "under docker compose", [] { return std::make_unique<StopWeb>(); }, 200, true},
 };
 
 }  // namespace

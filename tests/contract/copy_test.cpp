@@ -89,8 +89,8 @@ struct Promoted : Held {
   }
 };
 
-const Subjects copies{subject<Advanced>("postgres.advance", "to a later moment", 24),
-                      subject<Promoted>("postgres.promote", "in place of an empty cluster", 36)};
+const Subjects copies{subject<Advanced>("postgres.advance", "to a later moment", 48),
+                      subject<Promoted>("postgres.promote", "in place of an empty cluster", 72)};
 
 }  // namespace
 

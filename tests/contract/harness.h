@@ -5,8 +5,9 @@
 
 namespace relight {
 
-// Runs every subject whose type begins with `types`, those that stand apart or the others. A case that does
-// not hold is a failed check that names it; the last line of the process says how many ran and how many held.
+// Runs every subject whose "TYPE, VARIANT" begins with `types`, those that stand apart or the others. A case
+// that does not hold is a failed check that names it; the last line of the process says how many ran and how
+// many held.
 void check_contract(const std::string& types, bool apart = false);
 
 }  // namespace relight

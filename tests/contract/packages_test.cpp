@@ -63,8 +63,8 @@ struct HeldPackage : TwoPackages {
   }
 };
 
-const Subjects packages{subject<TwoPackages>("host.packages", "one with a dependency", 12),
-                        subject<HeldPackage>("package.pin", "one held, one new", 12)};
+const Subjects packages{subject<TwoPackages>("host.packages", "one with a dependency", 24),
+                        subject<HeldPackage>("package.pin", "one held, one new", 24)};
 
 }  // namespace
 

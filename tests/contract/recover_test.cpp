@@ -23,6 +23,8 @@ struct Prepared {
     source.server.base_backup(source.base, {"--format=tar"});
     source.server.execute("insert into f values (5); insert into t values (7)");
     source.server.execute("vacuum");
+    back_up();
+    source.server.execute("insert into f values (6)");
     source.server.archive_now();
     source.server.execute("checkpoint");  // it has nothing left to write of its own accord
     give_to_postgres(old.path());
@@ -32,6 +34,25 @@ struct Prepared {
     initdb.cwd = "/";
     sys::output_of(initdb, "cannot run initdb");
   }
+  // By pgBackRest; the WAL is read from the archive's folder.
+  void back_up() {
+    source.server.archive_now();
+    sys::write_file(backrest(),
+                    "[global]\nrepo1-path=" + source.server.folder() + "/repo\nlock-path=" +
+                        source.server.folder() + "/lock\nlog-level-file=off\nstart-fast=y\n" +
+                        "archive-check=n\n[main]\npg1-path=" + source.server.data() +
+                        "\npg1-port=" + std::to_string(source.server.port()) +
+                        "\npg1-socket-path=" + source.server.socket_folder() + "\npg1-user=postgres\n",
+                    0644);
+    for (const char* what : {"stanza-create", "backup"}) {
+      sys::Command command;
+      command.argv = {"pgbackrest", "--config=" + backrest(), "--stanza=main", what};
+      command.as = "postgres";
+      command.cwd = "/";
+      sys::output_of(command, "cannot run pgbackrest");
+    }
+  }
+  std::string backrest() const { return source.server.folder() + "/backrest.conf"; }
   std::string empty() const { return old.path() + "/data"; }
   Source source;
   std::string live = source.server.folder() + "/fast";
@@ -87,6 +108,16 @@ struct Cluster : Fixture {
   }
 };
 
+// As Cluster, but the base backup comes of a repository, by pgBackRest's own program.
+struct OfRepository : Cluster {
+  Json params() const override {
+    Json params = Cluster::params();
+    params.erase("base");
+    params["repository"] = {{"pgbackrest", {{"stanza", "main"}, {"config", prepared().backrest()}}}};
+    return params;
+  }
+};
+
 // A paused copy in a folder of its own, beside an empty cluster that must stay as it is.
 struct Paused : Fixture {
   Paused() {
@@ -116,8 +147,9 @@ struct Paused : Fixture {
   bool digest_is_dear() const override { return true; }
 };
 
-const Subjects recover{subject<Cluster>("postgres.recover", "with a tablespace and its configuration", 12),
-                       subject<Paused>("postgres.recover", "held as a copy", 12)};
+const Subjects recover{subject<Cluster>("postgres.recover", "with a tablespace and its configuration", 72),
+                       subject<OfRepository>("postgres.recover", "of a repository of pgBackRest", 1185),
+                       subject<Paused>("postgres.recover", "held as a copy", 72)};
 
 }  // namespace
 

@@ -109,8 +109,8 @@ struct KeepDatabase : OldDatabase {
 
 const Subjects restore{
     subject<KeepDatabase>("postgres.keep", "a database"),
-    subject<OldDatabase>("postgres.restore", "in place of a database", 4),
-    subject<NoDatabase>("postgres.restore", "no database yet", 4),
+    subject<OldDatabase>("postgres.restore", "in place of a database", 12),
+    subject<NoDatabase>("postgres.restore", "no database yet", 12),
 };
 
 }  // namespace

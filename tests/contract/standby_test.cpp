@@ -68,7 +68,7 @@ struct Standby : Fixture {
   }
 };
 
-const Subjects standby{subject<Standby>("postgres.standby", "in place of an empty cluster", 24)};
+const Subjects standby{subject<Standby>("postgres.standby", "in place of an empty cluster", 60)};
 
 }  // namespace
 

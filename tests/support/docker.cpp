@@ -154,20 +154,22 @@ std::string DockerEngine::docker(const std::vector<std::string>& args) const {
   return sys::trim(sys::output_of(command, "cannot prepare a test"));
 }
 
-void DockerEngine::make_image(const std::string& name, const std::string& folder,
-                              const std::string& command) const {
+void DockerEngine::make_image(const std::string& name, const std::string& folder, const std::string& command,
+                              const std::vector<std::string>& changes) const {
   sys::make_folders(folder + "/bin");
   sys::make_folders(folder + "/tmp", 01777);
   sys::Command pack;
   pack.argv = {"sh",
                "-ec",
                "cp -n \"$(command -v busybox)\" \"$1/bin/busybox\" || true; for a in sh cat sleep; do "
-               "ln -sf busybox \"$1/bin/$a\"; done; tar -C \"$1\" -c . | docker import --change \"$3\" - "
-               "\"$2\"",
+               "ln -sf busybox \"$1/bin/$a\"; done; f=$1 n=$2; shift 2; "
+               "tar -C \"$f\" -c . | docker import \"$@\" - \"$n\"",
                "-",
                folder,
                name,
+               "--change",
                "CMD " + command};
+  for (const std::string& change : changes) pack.argv.insert(pack.argv.end(), {"--change", change});
   sys::output_of(pack, "cannot prepare a test");
 }
 

@@ -18,8 +18,10 @@ class DockerEngine {
   // `docker ARGS`, its output; a failed test unless it exits 0.
   std::string docker(const std::vector<std::string>& args) const;
 
-  // An image of what lies in a folder, with busybox and its shell in /bin. `command` is what it runs.
-  void make_image(const std::string& name, const std::string& folder, const std::string& command) const;
+  // An image of what lies in a folder, with busybox and its shell in /bin. `command` is what it runs,
+  // `changes` are further lines of a Dockerfile.
+  void make_image(const std::string& name, const std::string& folder, const std::string& command,
+                  const std::vector<std::string>& changes = {}) const;
   // One that serves HTTP on port 8080: /version says `version`; it ends on SIGTERM at once.
   void make_web(const std::string& name, const std::string& version, const std::string& before = "") const;
 

@@ -94,32 +94,33 @@ namespace {
 // Notes in a file, so that a killed attempt's are there for the next.
 class RecoverCall : public DurableCall {
  public:
-  RecoverCall(const std::string& run, const std::string& notes_file)
-      : DurableCall("database", notes_file), run_(run) {}
+  RecoverCall(const std::string& run, const std::string& folder)
+      : DurableCall("database", folder + "/notes.json"), run_(run), log_(folder + "/log.txt") {}
   const std::string& run() const override { return run_; }
   void log(const std::string& line) override {
     if (getenv("RELIGHT_TEST_LOG") != nullptr) std::fprintf(stderr, "  log: %s\n", line.c_str());
+    sys::write_file(log_, sys::read_file_if_there(log_).value_or("") + line + "\n", 0600);
   }
 
  private:
-  const std::string run_;
+  const std::string run_, log_;
 };
 
 }  // namespace
 
 Outcome RecoverAttempt::call(const std::function<Json(const Step&, const Params&, Call&)>& act,
-                             const std::string& killed_at, bool preview_only, bool full) const {
+                             FailpointWatch watch, bool preview_only, bool full) const {
   return in_child(
       "postgres",
       [&] {
         const StepType& type = type_named(type_);
         const TestParams params(type, params_);
-        RecoverCall call(run_, folder() + "/notes.json");
+        RecoverCall call(run_, folder());
         call.preview_only = preview_only;
         call.full = full;
         return act(*type.make(), params, call);
       },
-      crash_at(killed_at));
+      std::move(watch));
 }
 
 Outcome RecoverAttempt::preview(bool full) const {
@@ -141,12 +142,12 @@ Outcome RecoverAttempt::preview(bool full) const {
                     {"space", preview.space},
                     {"keeps", preview.keeps}};
       },
-      "", true, full);
+      {}, true, full);
 }
 
-Outcome RecoverAttempt::apply(const std::string& killed_at) const {
+Outcome RecoverAttempt::apply(FailpointWatch watch) const {
   return call([](const Step& step, const Params& params, Call& call) { return step.apply(params, call); },
-              killed_at);
+              std::move(watch));
 }
 
 Outcome RecoverAttempt::undo(const std::string& killed_at) const {
@@ -155,7 +156,7 @@ Outcome RecoverAttempt::undo(const std::string& killed_at) const {
         step.undo(params, call, nullptr);
         return Json();
       },
-      killed_at);
+      crash_at(killed_at));
 }
 
 Outcome RecoverAttempt::discard() const {
@@ -164,13 +165,13 @@ Outcome RecoverAttempt::discard() const {
         step.discard(params, call, nullptr);
         return Json();
       },
-      "");
+      {});
 }
 
 Outcome RecoverAttempt::kept() const {
   return call(
       [](const Step& step, const Params& params, Call& call) { return step.kept(params, call, nullptr); },
-      "");
+      {});
 }
 
 Outcome RecoverAttempt::check() const {
@@ -179,14 +180,18 @@ Outcome RecoverAttempt::check() const {
         Json outputs;
         return Json{{"done", step.check(params, call, outputs) == Done::yes}, {"outputs", outputs}};
       },
-      "");
+      {});
 }
 
 std::string RecoverAttempt::digest() const {
   const Outcome told = call(
-      [](const Step& step, const Params& params, Call& call) { return step.state_digest(params, call); }, "");
+      [](const Step& step, const Params& params, Call& call) { return step.state_digest(params, call); }, {});
   REQUIRE(told.error == "");
   return told.value.get<std::string>();
+}
+
+std::string RecoverAttempt::log() const {
+  return sys::read_file_if_there(folder() + "/log.txt").value_or("");
 }
 
 std::string rows_of(const std::string& data, const std::string& table) {

@@ -37,16 +37,18 @@ class RecoverAttempt {
 
   Outcome preview(
       bool full = false) const;  // {"verdict", "summary", "problems": ["WHAT: ON: WHY"], "hints", ...}
-  Outcome apply(const std::string& killed_at = "") const;
+  Outcome apply(const std::string& killed_at = "") const { return apply(crash_at(killed_at)); }
+  Outcome apply(FailpointWatch watch) const;
   Outcome undo(const std::string& killed_at = "") const;
   Outcome discard() const;
   Outcome kept() const;
   Outcome check() const;
   std::string digest() const;  // the type's own state digest
+  std::string log() const;     // what its attempts have written so far
 
  private:
-  Outcome call(const std::function<Json(const Step&, const Params&, Call&)>& act,
-               const std::string& killed_at, bool preview_only = false, bool full = false) const;
+  Outcome call(const std::function<Json(const Step&, const Params&, Call&)>& act, FailpointWatch watch,
+               bool preview_only = false, bool full = false) const;
   sys::TempFolder folder_;
   std::string params_, run_, type_;
 };
