@@ -1,26 +1,17 @@
 #include "tests/bench/dumps.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <string>
-#include <thread>
 
 #include "runner/sys/files.h"
-#include "runner/sys/proc.h"
 #include "runner/sys/process.h"
-#include "runner/sys/wait.h"
 #include "tests/bench/measure.h"
 #include "tests/support/postgres.h"
-
-extern char** environ;
 
 namespace relight::bench {
 namespace {
@@ -134,16 +125,6 @@ std::string many(int rows) {
 }
 
 void killed_at(double part, const Dump& dump, const std::string& book) {
-  std::vector<std::string> words = dump.relight("run", book);
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-  pid_t pid;
-  if (posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ) != 0) std::exit(1);
-  posix_spawn_file_actions_destroy(&actions);
   const auto loaded = [&]() -> int {
     try {
       const std::string host = "host=" + dump.root + " user=postgres dbname=";
@@ -151,25 +132,16 @@ void killed_at(double part, const Dump& dump, const std::string& book) {
       const sys::Rows fresh = all.query("select datname from pg_database where datname like 'relight\\_2%'");
       if (fresh.rows.empty()) return 0;
       sys::Sql one(host + fresh.one());
-      return std::stoi(
-          one.query("select count(*) from pg_constraint where contype = 'p'").one());  // made after the rows
+      // Whole: its rows, which come first, and its three indexes.
+      return std::stoi(one.query("select count(*) from (select from pg_index where indrelid in (select relid "
+                                 "from pg_stat_user_tables) group by indrelid having count(*) = 3) whole")
+                           .one());
     } catch (const Error&) {
       return 0;
     }
   };
-  while (loaded() < part * tables) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  const auto all = sys::descendants_of(sys::proc_all(), {pid});
-  kill(pid, SIGKILL);
-  int status = 0;
-  if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status)) {
-    fmt::print(stderr, "bench: the restore ended before it was killed\n");
-    std::exit(1);
-  }
-  sys::wait_until(std::chrono::minutes(1), std::chrono::milliseconds(1), {}, [&] {
-    for (const sys::ProcStat& one : all)
-      if (sys::alive(one.process)) return false;
-    return true;
-  });
+  kill_when(
+      dump.relight("run", book), [&] { return loaded() >= part * tables; }, std::chrono::milliseconds(20));
 }
 
 }  // namespace

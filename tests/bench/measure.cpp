@@ -7,9 +7,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include "runner/sys/files.h"
+#include "runner/sys/proc.h"
+#include "runner/sys/process.h"
+#include "runner/sys/wait.h"
 
 extern char** environ;
 
@@ -45,6 +50,37 @@ double seconds_of(const std::vector<std::string>& argv) {
   }
   posix_spawn_file_actions_destroy(&actions);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+}
+
+void kill_when(std::vector<std::string> words, const std::function<bool()>& far_enough,
+               std::chrono::milliseconds poll) {
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+  pid_t pid;
+  if (posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ) != 0) std::exit(1);
+  posix_spawn_file_actions_destroy(&actions);
+  int status = 0;
+  const auto need = [&](bool holds) {
+    if (holds) return;
+    fmt::print(stderr, "bench: {} ended before it was killed\n", words[0]);
+    std::exit(1);
+  };
+  while (!far_enough()) {
+    need(waitpid(pid, &status, WNOHANG) == 0);
+    std::this_thread::sleep_for(poll);
+  }
+  const auto all = sys::descendants_of(sys::proc_all(), {pid});
+  kill(pid, SIGKILL);
+  need(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+  sys::wait_until(std::chrono::minutes(1), std::chrono::milliseconds(1), {}, [&] {
+    for (const sys::ProcStat& one : all)
+      if (sys::alive(one.process)) return false;
+    return true;
+  });
 }
 
 void compare(const std::string& name, double target, int rounds, const std::function<double()>& ours,

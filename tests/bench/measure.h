@@ -1,6 +1,7 @@
 // What the benchmarks share: a runbook of 1,000 steps, timing whole commands in turn, and the one line that
 // is printed.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -9,6 +10,11 @@ namespace relight::bench {
 
 // Wall seconds of a whole command, its output thrown away. Ends the benchmark when it does not exit 0.
 double seconds_of(const std::vector<std::string>& argv);
+
+// Starts the command, and kills it and all that it has started once `far_enough` says so, which is asked
+// every `poll`; returns when all of them are gone. Ends the benchmark when it ends before that.
+void kill_when(std::vector<std::string> argv, const std::function<bool()>& far_enough,
+               std::chrono::milliseconds poll);
 
 // Runs ours and the peer's in turn `rounds` times after one warm-up of each, and prints
 //   NAME ratio MEDIAN (MIN-MAX) n=N target T

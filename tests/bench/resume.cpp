@@ -1,25 +1,16 @@
 #include "tests/bench/resume.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <random>
-#include <thread>
 
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
-#include "runner/sys/proc.h"
 #include "runner/sys/process.h"
-#include "runner/sys/wait.h"
 #include "tests/bench/measure.h"
-
-extern char** environ;
 
 namespace relight::bench {
 namespace {
@@ -91,30 +82,9 @@ struct Restore {
     return sum;
   }
   void killed_at(double part) const {
-    std::vector<std::string> words = command("run");
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-    pid_t pid;
-    if (posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ) != 0) std::exit(1);
-    posix_spawn_file_actions_destroy(&actions);
-    while (static_cast<double>(written()) < part * static_cast<double>(bytes))
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    const auto all = sys::descendants_of(sys::proc_all(), {pid});
-    kill(pid, SIGKILL);
-    int status = 0;
-    if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status)) {
-      fmt::print(stderr, "bench: the restore ended before it was killed\n");
-      std::exit(1);
-    }
-    sys::wait_until(std::chrono::minutes(1), std::chrono::milliseconds(1), {}, [&] {
-      for (const sys::ProcStat& one : all)
-        if (sys::alive(one.process)) return false;
-      return true;
-    });
+    kill_when(
+        command("run"), [&] { return static_cast<double>(written()) >= part * static_cast<double>(bytes); },
+        std::chrono::milliseconds(5));
   }
 };
 

@@ -54,7 +54,7 @@ class Scene {
 
   // Seconds from the start of the server to its being a primary.
   double fed() {
-    fresh(std::string(postgres::work_folder) + "/restore-wal %f %p");
+    fresh("exec " + std::string(postgres::work_folder) + "/restore-wal %f %p");
     int ready[2];
     if (pipe(ready) != 0) throw system_error(errno, "cannot make a pipe", "the feeder");
     const auto began = Clock::now();  // it decodes from the first moment on
@@ -116,9 +116,13 @@ class Scene {
   }
 
   double to_primary(Clock::time_point began) {
-    // In a session of its own, for what a command leaves in its group is ended with it.
-    as_postgres(fmt::format("setsid -f {} -D {} >{}/log 2>&1 </dev/null", Postgres::program("postgres"),
-                            data(), folder()));
+    // In a session of its own, which it must have before the script ends: what a command leaves in its group
+    // is ended with it.
+    as_postgres(
+        fmt::format("setsid -f {0} -D {1} >{2}/log 2>&1 </dev/null\n"
+                    "for i in {{1..500}}; do [ -e {1}/postmaster.pid ] && exit 0; sleep 0.01; done; cat "
+                    "{2}/log >&2; exit 1",
+                    Postgres::program("postgres"), data(), folder()));
     const bool up = sys::wait_until(std::chrono::minutes(5), std::chrono::milliseconds(5), {}, [&] {
       try {
         return connect().query("select pg_is_in_recovery()").one() == "f";
