@@ -228,18 +228,31 @@ class KeeperLoop {
   // Finds out whose the children are that we did not start. The common answer is that there are none.
   void adopt_orphans() {
     if (childless_) return;
-    std::vector<ProcStat> unknown;
-    for (int pid : own_children()) {
-      if (leaders_.count(pid) != 0 || orphans_.count(pid) != 0) continue;
-      auto stat = proc_stat(pid);
-      if (stat && !stat->ended()) unknown.push_back(*stat);
-    }
+    std::vector<ProcStat> unknown = unknown_children();
     if (unknown.empty()) return;
     remember_trees();
     for (const ProcStat& stat : unknown) {
       std::uint64_t owner = owner_of(stat);
       orphans_[stat.process.pid] = owner;
       if (owner != 0) claim(children_.at(owner), stat);
+    }
+  }
+
+  // One that has ended is reaped and the list read again: its own children came to us after the list was
+  // read.
+  std::vector<ProcStat> unknown_children() {
+    for (;;) {
+      std::vector<ProcStat> unknown;
+      bool reaped = false;
+      for (int pid : own_children()) {
+        if (leaders_.count(pid) != 0 || orphans_.count(pid) != 0) continue;
+        auto stat = proc_stat(pid);
+        if (stat && stat->ended() && waitpid(pid, nullptr, WNOHANG | __WALL) == pid)
+          reaped = true;
+        else if (stat)
+          unknown.push_back(*stat);
+      }
+      if (!reaped) return unknown;
     }
   }
 
