@@ -37,14 +37,14 @@ sys::Result docker(std::vector<std::string> arguments) {
 }  // namespace
 
 sys::Command in_image(sys::Command command, const InImage& in, const Call& call) {
-  std::vector<std::string> argv = {"docker", "run", "--rm", "--label", label_of(call),
-                                   // What it prints is relight's: the engine is to keep nothing of it.
-                                   "--log-driver", "none", "--no-healthcheck",
-                                   // Owners and folders are this host's.
-                                   "--userns", "host", "--security-opt", "label=disable", "--network",
-                                   in.network ? "host" : "none", "--user",
-                                   std::to_string(in.user.uid) + ":" + std::to_string(in.user.gid),
-                                   "--workdir", command.cwd.empty() ? "/" : command.cwd};
+  std::vector<std::string> argv = {
+      "docker", "run", "--rm", "--label", in.label.empty() ? label_of(call) : in.label,
+      // What it prints is relight's: the engine is to keep nothing of it.
+      "--log-driver", "none", "--no-healthcheck",
+      // Owners and folders are this host's.
+      "--userns", "host", "--security-opt", "label=disable", "--network", in.network ? "host" : "none",
+      "--user", std::to_string(in.user.uid) + ":" + std::to_string(in.user.gid), "--workdir",
+      command.cwd.empty() ? "/" : command.cwd};
   if (in.host_pids) argv.insert(argv.end(), {"--pid", "host"});
   for (const std::string& place : in.places) argv.insert(argv.end(), {"--mount", mount_of(place, false)});
   for (const std::string& place : in.reads) argv.insert(argv.end(), {"--mount", mount_of(place, true)});
@@ -75,9 +75,12 @@ sys::Command in_image(sys::Command command, const InImage& in, const Call& call)
 }
 
 void end_in_image(const Call& call) {
+  end_in_image(label_of(call));
+}
+
+void end_in_image(const std::string& label) {
   const auto left = [&] {
-    const sys::Result result =
-        docker({"ps", "-a", "-q", "--no-trunc", "--filter", "label=" + label_of(call)});
+    const sys::Result result = docker({"ps", "-a", "-q", "--no-trunc", "--filter", "label=" + label});
     if (!result.ok()) sys::Docker([](sys::Command command) { return sys::run(command); }).need_engine();
     return sys::trim(result.out);
   };

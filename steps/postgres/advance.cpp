@@ -2,8 +2,10 @@
 #include <fmt/core.h>
 
 #include "runner/step/access.h"
+#include "runner/step/in_image.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
+#include "runner/step/via.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
@@ -21,6 +23,18 @@ using namespace postgres;
 
 std::string copy_of(const Params& params, Call& call) {
   return sys::absolute(call.place(params.text("copy")));
+}
+
+// As it stands; `via`: served from now on by what image that service has.
+CopyRecord standing(const Params& params, Call& call) {
+  CopyRecord record = read_copy(copy_of(params, call), call);
+  const auto via = via_of(params, call);
+  if (!via) return record;
+  if (!record.wish.container)
+    throw Error(ErrorKind::refused, "the copy is not served from a container", record.wish.data,
+                "it was made by a PostgreSQL of this host", "take `via` out");
+  record.wish.container->image = container_of_copy(*via, record.wish.data, call).image;
+  return record;
 }
 
 // The record of the copy as it is to be; where it goes is not decided yet.
@@ -67,13 +81,8 @@ Survey foresee(const CopyRecord& stands, const CopyRecord& wanted, const SurveyO
   return found;
 }
 
-Programs programs_of(const Decision& decision, const std::string& data) {
-  const auto found = Programs::find(decision.major);
-  if (!found)
-    throw Error(ErrorKind::permanent, "cannot advance the copy", data,
-                "PostgreSQL " + std::to_string(decision.major) + " is not installed",
-                "install " + package_of(decision.major));
-  return *found;
+Programs programs_of(const CopyRecord& record) {
+  return need_programs(record.wish, record.decision.major, "cannot advance the copy");
 }
 
 class Advance : public Step {
@@ -84,7 +93,7 @@ class Advance : public Step {
 
   Preview preview(const Params& params, Call& call) const override {
     Preview preview;
-    for (const char* field : {"copy", "to", "wal", "lost_at"})
+    for (const char* field : {"copy", "to", "wal", "lost_at", "via"})
       if (params.has(field) && !params.known(field)) {
         preview.verdict = Preview::Verdict::cannot_yet_tell;
         preview.proved_after = *outputs_used(params.all()[field]).begin();
@@ -100,7 +109,7 @@ class Advance : public Step {
     }
     preview.summary = "advance the copy at " + data;
     try {
-      const CopyRecord stands = read_copy(data), wanted = wanted_of(stands, params, call);
+      const CopyRecord stands = standing(params, call), wanted = wanted_of(stands, params, call);
       SurveyOptions options;
       options.every_byte = call.full_depth();
       options.stop = [&] { return call.stop_wanted(); };
@@ -127,12 +136,18 @@ class Advance : public Step {
   Json apply(const Params& params, Call& call) const override {
     const std::string data = copy_of(params, call);
     const Json& notes = call.notes();
-    CopyRecord record = wanted_of(read_copy(data), params, call);
-    if (!notes.contains("decided")) decide(data, record, call);
+    const CopyRecord stands = standing(params, call);
+    CopyRecord record = wanted_of(stands, params, call);
+    const auto& container = record.wish.container;
+    const EndsInImage ends(call, container.has_value());
+    const auto owner = owner_for(container);
+    if (container) note_container(call, *container);
+    settle(params, call);
+    if (!notes.contains("decided")) decide(stands, record, call);
     record.decision = decision_from_json(notes["decided"]);
-    const Programs programs = programs_of(record.decision, data);
+    const Programs programs = programs_of(record);
     if (!notes.contains("outputs")) {
-      end_left_behind(data, true);
+      take_down(data, container);
       failpoint("postgres.advance:stopped");
       call.note("going", true);
       failpoint("postgres.advance:going");
@@ -154,21 +169,28 @@ class Advance : public Step {
     return Done::yes;
   }
 
+  // What an earlier attempt has replayed by in its image.
+  void settle(const Params&, Call& call) const override {
+    if (call.notes().contains(container_note)) end_in_image(call);
+  }
+
   // Before it has gone anywhere its server is only started again. Later it stays where it is.
   void undo(const Params& params, Call& call, const Json*) const override {
     const std::string data = copy_of(params, call);
     const Json& notes = call.notes();
+    settle(params, call);
     if (!notes.contains("decided") || !sys::exists(data)) return;
-    const CopyRecord record = read_copy(data);
+    const CopyRecord record = standing(params, call);
+    const auto owner = owner_for(record.wish.container);
     const bool between = notes.contains("going") && !notes.contains("outputs");
     if (between)
       call.log("the copy at " + data + " lies between two moments, and stays stopped");
     else
-      bring_up(data, record, programs_of(record.decision, data), call);
+      bring_up(data, record, programs_of(record), call);
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
-    return copy_digest(copy_of(params, call));
+    return copy_digest(copy_of(params, call), call);
   }
 
  private:
@@ -176,8 +198,7 @@ class Advance : public Step {
     return call.notes().contains("outputs") && is_up(data);
   }
 
-  static void decide(const std::string& data, const CopyRecord& wanted, Call& call) {
-    const CopyRecord stands = read_copy(data);
+  static void decide(const CopyRecord& stands, const CopyRecord& wanted, Call& call) {
     SurveyOptions options;
     options.stop = [&] { return call.stop_wanted(); };
     options.progress = [&](std::uint64_t now, std::uint64_t total) {
@@ -188,7 +209,8 @@ class Advance : public Step {
       const Problem& first = found.problems.front();
       throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
     }
-    if (!found.target) throw Error(ErrorKind::refused, "cannot advance the copy", data, found.unknown);
+    if (!found.target)
+      throw Error(ErrorKind::refused, "cannot advance the copy", stands.wish.data, found.unknown);
     Decision decision = stands.decision;
     decision.target = *found.target;
     decision.target.segments =
@@ -213,29 +235,31 @@ const StepType postgres_advance = {
     .example =
         "postgres.advance \"later\" { copy = \"/srv/copy\", to = \"2026-11-21T10:30:00Z\", as = \"postgres\" "
         "}",
-    .fields = {field("copy", FieldType::path, true, "", "the folder of the copy", "copy.data"),
-               field("to", FieldType::moment, true, "", "where to stop, later than where it stands",
-                     "\"2026-11-21T10:30:00Z\""),
-               field("wal", FieldType::locations, false, "",
-                     "folders of archived WAL; not given: those that the copy was made from",
-                     "{ \"/backup/wal\" }"),
-               field("inclusive", FieldType::boolean, false, "true",
-                     "keep what is of that very time, position or transaction; false: stop before it",
-                     "false"),
-               {.name = "past_end",
-                .type = FieldType::choice,
-                .required = false,
-                .fallback = "\"refuse\"",
-                .doc = "a time after the last commit: refuse it, or replay all that there is",
-                .example = "\"latest\"",
-                .choices = {"refuse", "latest"}},
-               field(
-                   "timeline", FieldType::integer, false, "",
-                   "the timeline to follow, which leads over where the copy stands; not given: the one that "
-                   "it is on",
-                   "2"),
-               field("lost_at", FieldType::time, false, "",
-                     "when the host was lost; not given: as the copy was told", "\"2026-11-21T10:30:00Z\"")},
+    .fields =
+        {field("copy", FieldType::path, true, "", "the folder of the copy", "copy.data"),
+         field("to", FieldType::moment, true, "", "where to stop, later than where it stands",
+               "\"2026-11-21T10:30:00Z\""),
+         field("wal", FieldType::locations, false, "",
+               "folders of archived WAL; not given: those that the copy was made from",
+               "{ \"/backup/wal\" }"),
+         field("inclusive", FieldType::boolean, false, "true",
+               "keep what is of that very time, position or transaction; false: stop before it", "false"),
+         {.name = "past_end",
+          .type = FieldType::choice,
+          .required = false,
+          .fallback = "\"refuse\"",
+          .doc = "a time after the last commit: refuse it, or replay all that there is",
+          .example = "\"latest\"",
+          .choices = {"refuse", "latest"}},
+         field("timeline", FieldType::integer, false, "",
+               "the timeline to follow, which leads over where the copy stands; not given: the one that "
+               "it is on",
+               "2"),
+         via_field(
+             "of a copy that is served from a container: the service whose image it has from now on; not "
+             "given: the one that it was made by"),
+         field("lost_at", FieldType::time, false, "",
+               "when the host was lost; not given: as the copy was told", "\"2026-11-21T10:30:00Z\"")},
     .outputs = copy_outputs(),
     .in_doubt = InDoubt::again,
     .undo = Undo::part,

@@ -1,12 +1,18 @@
 // postgres.promote: the end of a paused copy's recovery, in place of a production cluster or where it lies.
 // It is the recovery's own end: see lib/recovery.h.
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "runner/step/access.h"
 #include "runner/step/newer.h"
 #include "runner/step/step.h"
 #include "runner/step/switch.h"
 #include "runner/step/value.h"
+#include "runner/step/via.h"
+#include "runner/sys/error.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
 #include "steps/postgres/lib/config.h"
@@ -26,27 +32,45 @@ std::string copy_of(const Params& params, Call& call) {
   return sys::absolute(call.place(params.text("copy")));
 }
 
-// Where it goes; the rest it brings with it.
+// Where it goes.
+void place(Wish& wish, const Params& params, Call& call) {
+  wish.call = &call;
+  if (const auto via = via_of(params, call)) {
+    refuse_in_container(params);
+    wish.container = container_data(*via, params.text_or("into", ""), call);
+    wish.data = wish.container->folder;
+    wish.data_named = wish.container->inside;
+    return;
+  }
+  wish.data = wish.data_named =
+      params.has("into") ? sys::absolute(call.place(params.text("into"))) : copy_of(params, call);
+}
+
+// The rest it brings with it.
 Wish wish_of(const Params& params, Call& call) {
   const std::string copy = copy_of(params, call);
   Wish wish;
-  wish.data = wish.data_named = params.has("into") ? sys::absolute(call.place(params.text("into"))) : copy;
+  place(wish, params, call);
   if (params.has("config")) wish.config = call.place(params.text("config"));
   wish.config_into =
-      params.has("config_into") ? call.place(params.text("config_into")) : debian_config_of(wish.data);
+      params.has("config_into") ? call.place(params.text("config_into")) : wish.config_outside();
   if (params.has("port")) wish.port = params.integer("port");
   wish.replace = params.flag("replace");
   if (params.has("archive_into")) wish.archive_into = sys::absolute(call.place(params.text("archive_into")));
   // Noted before anything is changed: the copy's own record goes with its recovery.
   if (!call.notes().contains("copy")) {
-    const CopyRecord record = read_copy(copy);
+    const CopyRecord record = read_copy(copy, call);
     Json told = {{"wal", record.wish.wal},
                  {"to", record.wish.moment.text},
                  {"database", record.wish.database},
                  {"role", record.wish.role},
                  {"heartbeat", record.wish.heartbeat}};
     if (record.wish.lost_at) told["lost_at"] = sys::show_time(*record.wish.lost_at);
-    if (!call.previewing()) call.note("copy", told);
+    if (wish.data == copy) wish.container = record.wish.container;
+    if (!call.previewing()) {
+      if (wish.container) note_container(call, *wish.container);
+      call.note("copy", told);
+    }
     wish.wal = record.wish.wal;
     wish.moment = record.wish.moment;
     wish.database = record.wish.database;
@@ -55,6 +79,8 @@ Wish wish_of(const Params& params, Call& call) {
     wish.lost_at = record.wish.lost_at;
     return wish;
   }
+  if (call.notes().contains(container_note))
+    wish.container = container_data_from(call.notes()[container_note]);
   const Json& told = call.notes()["copy"];
   wish.wal = told["wal"].get<std::vector<std::string>>();
   wish.moment = parse_moment(told["to"]);
@@ -68,7 +94,11 @@ Wish wish_of(const Params& params, Call& call) {
 class Promote : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
-    std::vector<std::string> targets;
+    std::vector<std::string> targets = via_target(params);
+    if (params.has("via")) {
+      for (const std::string& copy : path_target(params, "copy")) targets.push_back(copy);
+      return targets;
+    }
     for (const char* field : {"copy", "into", "config_into"})
       for (const std::string& target : path_target(params, field)) targets.push_back(target);
     if (params.has("config") && !params.has("config_into") && params.has("into") && params.known("into"))
@@ -104,10 +134,14 @@ class Promote : public Step {
   }
   std::string state_digest(const Params& params, Call& call) const override {
     const std::string copy = copy_of(params, call);
-    const std::string into = params.has("into") ? sys::absolute(call.place(params.text("into"))) : copy;
+    const std::string held = is_up(copy) ? copy_digest(copy, call) : "";
+    Wish where;
+    place(where, params, call);
+    const std::string& into = where.data;
+    if (where.container) return held + " " + sys::tree_digest(into);
+    if (!held.empty()) return held + (into == copy ? "" : " " + content_digest(into, call));
     const std::string config =
-        params.has("config_into") ? call.place(params.text("config_into")) : debian_config_of(into);
-    if (is_up(copy)) return copy_digest(copy) + (into == copy ? "" : " " + content_digest(into, call));
+        params.has("config_into") ? call.place(params.text("config_into")) : where.config_outside();
     return content_digest(into, call) + (params.has("config") ? " " + sys::tree_digest(config) : "");
   }
 
@@ -116,6 +150,17 @@ class Promote : public Step {
     return {wish_of(params, call), call, copy_of(params, call)};
   }
 };
+
+// A rename leads from the one to the other: not from mount to mount, though it be of one file system.
+bool one_mount(const std::string& one, const std::string& other) {
+  const auto mount_of = [](const std::string& path) {
+    struct statx told {};
+    if (statx(AT_FDCWD, path.c_str(), 0, STATX_MNT_ID, &told) != 0)
+      throw system_error(errno, "cannot look at", path);
+    return told.stx_mnt_id;
+  };
+  return mount_of(one) == mount_of(other);
+}
 
 // What is in the way of the copy where it goes.
 void foresee_target(const Wish& wish, const std::string& copy, Preview& preview) {
@@ -130,12 +175,12 @@ void foresee_target(const Wish& wish, const std::string& copy, Preview& preview)
     problem("cannot write beside the target", wish.data,
             outlook.folder + " is not writable for " + sys::current_user().name,
             "make that folder the user's own, as Debian's packages do");
-  if (sys::device_of(copy) != sys::device_of(outlook.folder))
+  if (!one_mount(copy, outlook.folder))
     problem("the copy lies on another file system", copy, "it is moved into its place, and not copied",
             "bring it up beside " + wish.data + ": postgres.recover with data in " + outlook.folder);
-  if (const auto pid = running_server(wish.data)) {
-    preview.hints.push_back("a server runs on " + wish.data + " (pid " + std::to_string(*pid) +
-                            "): stop it in a step before this one, with service.stop");
+  if (const std::string served = server_on(wish.data, wish.container); !served.empty()) {
+    preview.hints.push_back(wish.data + ": " + served +
+                            ": stop it in a step before this one, with service.stop");
     preview.verdict = Preview::Verdict::cannot_yet_tell;
   }
   const ClusterThere there = look_at(wish.data);
@@ -149,14 +194,38 @@ void foresee_target(const Wish& wish, const std::string& copy, Preview& preview)
     preview.keeps.push_back("the cluster at " + wish.data + " (" + sys::show_size(there.bytes) + ")");
 }
 
+// A copy goes where it was made for: to a cluster of this host, or to a container.
+void foresee_images(const Wish& wish, const CopyRecord& record, Preview& preview) {
+  const auto problem = [&](std::string why, std::string hint) {
+    preview.problems.push_back({"the copy does not fit there", wish.data, std::move(why), std::move(hint)});
+  };
+  const auto& made_by = record.wish.container;
+  const std::string another = "bring another copy up, with postgres.recover";
+  if (made_by && !wish.container)
+    return problem("it is served from a container", "name that in `via`, or " + another + " without `via`");
+  if (!wish.container) return;
+  if (!made_by)
+    problem("it was made by a PostgreSQL of this host", another + " and the same `via`");
+  else if (made_by->owner.uid != wish.container->owner.uid)
+    problem("its files are of user " + std::to_string(made_by->owner.uid) + ", and those of " +
+                wish.container->service + " of " + std::to_string(wish.container->owner.uid),
+            another + " and the same `via`");
+  if (!programs_for(wish, record.decision.major))
+    problem("the image of " + wish.container->service + " runs no PostgreSQL " +
+                std::to_string(record.decision.major),
+            "pin the image of that version, and make the container anew");
+}
+
 Preview Promote::preview(const Params& params, Call& call) const {
   Preview preview;
-  for (const char* field : {"copy", "into", "config", "config_into", "archive_into"})
+  for (const char* field : {"copy", "into", "via", "config", "config_into", "archive_into"})
     if (params.has(field) && !params.known(field)) {
       preview.verdict = Preview::Verdict::cannot_yet_tell;
       preview.proved_after = *outputs_used(params.all()[field]).begin();
       preview.summary = "promote the copy at " + shown(params.all()["copy"]) +
-                        (params.has("into") ? " and put it in place of " + shown(params.all()["into"]) : "");
+                        (params.has("via")    ? " and put it in place of what " + shown_via(params) + " has"
+                         : params.has("into") ? " and put it in place of " + shown(params.all()["into"])
+                                              : "");
       return preview;
     }
   const std::string copy = copy_of(params, call);
@@ -167,10 +236,13 @@ Preview Promote::preview(const Params& params, Call& call) const {
       preview.summary = "this run has promoted the copy already";
       return preview;
     }
+    if (!call.notes().contains("copy") && !foresee_container(params, call, preview)) return preview;
     const Wish wish = wish_of(params, call);
-    const Target target = read_copy(copy).decision.target;
+    const CopyRecord record = read_copy(copy, call);
+    const Target& target = record.decision.target;
     preview.summary += ", at " + show_lsn(target.stop.lsn) +
                        (target.last_commit.empty() ? "" : ", last commit " + target.last_commit);
+    foresee_images(wish, record, preview);
     if (wish.data != copy) {
       preview.summary += ", and put it in place of " + wish.data;
       foresee_target(wish, copy, preview);
@@ -181,7 +253,7 @@ Preview Promote::preview(const Params& params, Call& call) const {
                     "it is not named as Debian names its clusters",
                     "write config_into = \"/etc/postgresql/V/NAME\"");
       const std::string from = find_config(wish.config, wish.config_into);
-      const auto programs = Programs::find(read_copy(copy).decision.major);
+      const auto programs = Programs::find(record.decision.major);
       if (programs && geteuid() != 0)
         check_config(*programs, from, wish.data_named, preview.problems, preview.hints);
     }
@@ -204,32 +276,36 @@ const StepType postgres_promote = {
         "there, shut "
         "down cleanly and exchanged for what lies at `into`, which is kept; both lie on one file system. "
         "Without "
-        "`into` it stays where it is, a cluster like any other. Start it with service.start. Undo makes the "
+        "`into` it stays where it is, a cluster like any other. With `via` it replaces what the service "
+        "keeps "
+        "in its volume. Start it with service.start. Undo makes the "
         "exchange the other way. Nothing is protected until a base backup of the new timeline is made.",
     .example =
         "postgres.promote \"database\" {\n"
         "  copy = \"/srv/copy\", into = \"/var/lib/postgresql/15/main\", replace = true, as = \"postgres\",\n"
         "}",
-    .fields = {field("copy", FieldType::path, true, "", "the folder of the copy", "copy.data"),
-               field("into", FieldType::path, false, "",
-                     "the data directory that it replaces; not given: it stays where it is",
-                     "\"/var/lib/postgresql/15/main\""),
-               field("replace", FieldType::boolean, false, "false", "put a cluster that holds data aside",
-                     "true"),
-               field(
-                   "config", FieldType::location, false, "",
-                   "the folder that was /etc/postgresql/V/NAME, restored with it; not given: the one that is "
-                   "there stays",
-                   "\"/backup/etc-postgresql\""),
-               field("config_into", FieldType::path, false, "",
-                     "where it goes; not given: /etc/postgresql/V/NAME, by the data directory's name",
-                     "\"/etc/postgresql/15/main\""),
-               field("archive_into", FieldType::path, false, "",
-                     "a folder, empty or not there yet, into which the cluster archives its WAL from its new "
-                     "timeline on; not given: as its configuration says",
-                     "\"/backup/new/wal\""),
-               field("port", FieldType::integer, false, "", "for `url`; not given: as the configuration says",
-                     "5433")},
+    .fields =
+        {field("copy", FieldType::path, true, "", "the folder of the copy", "copy.data"),
+         field("into", FieldType::path, false, "",
+               "the data directory that it replaces; not given: it stays where it is; with `via` as the "
+               "container sees it, not given: its PGDATA",
+               "\"/var/lib/postgresql/15/main\""),
+         via_field("the service in whose volume it goes, stopped; its container is there. The copy was made "
+                   "with the same"),
+         field("replace", FieldType::boolean, false, "false", "put a cluster that holds data aside", "true"),
+         field("config", FieldType::location, false, "",
+               "the folder that was /etc/postgresql/V/NAME, restored with it; not given: the one that is "
+               "there stays",
+               "\"/backup/etc-postgresql\""),
+         field("config_into", FieldType::path, false, "",
+               "where it goes; not given: /etc/postgresql/V/NAME, by the data directory's name",
+               "\"/etc/postgresql/15/main\""),
+         field("archive_into", FieldType::path, false, "",
+               "a folder, empty or not there yet, into which the cluster archives its WAL from its new "
+               "timeline on; not given: as its configuration says",
+               "\"/backup/new/wal\""),
+         field("port", FieldType::integer, false, "", "for `url`; not given: as the configuration says",
+               "5433")},
     .outputs = recovery_outputs(),
     .in_doubt = InDoubt::again,
     .undo = Undo::part,

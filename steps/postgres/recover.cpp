@@ -31,7 +31,8 @@ std::string moment_of(const Target& target) {
 class Recover : public Step {
  public:
   std::vector<std::string> targets(const Params& params) const override {
-    if (params.has("via")) return via_target(params);
+    const bool pause = params.text_or("action", "") == "pause";
+    if (params.has("via") && !pause) return via_target(params);
     std::vector<std::string> targets;
     for (const char* field : {"data", "config_into"})
       for (const std::string& target : path_target(params, field)) targets.push_back(target);
@@ -78,7 +79,7 @@ class Recover : public Step {
 
   std::string state_digest(const Params& params, Call& call) const override {
     const Wish wish = read_wish(params, call);
-    if (wish.pause) return copy_digest(wish.data);
+    if (wish.pause) return copy_digest(wish.data, call);
     if (wish.container) return sys::tree_digest(wish.data);
     return content_digest(wish.data, call) + " " +
            sys::tree_digest(wish.config.empty() ? "" : wish.config_into);
@@ -189,8 +190,8 @@ Preview Recover::preview(const Params& params, Call& call) const {
 
 Json peek_params(const Json& params, const std::string& folder, const std::string& moment) {
   Json copy = params;
-  for (const char* of_production : {"via", "config", "config_into", "tablespaces", "port", "replace",
-                                    "lost_at", "archive_into", "heartbeat"})
+  for (const char* of_production :
+       {"config", "config_into", "tablespaces", "port", "replace", "lost_at", "archive_into", "heartbeat"})
     copy.erase(of_production);
   copy["data"] = folder;
   copy["action"] = "pause";
@@ -228,9 +229,11 @@ const StepType postgres_recover = {
         "out what is in it, checks every file as it restores it, and its configuration is all that it needs. "
         "Barman's command names its folders, which this host must have: its base backups are taken as "
         "pg_basebackup has left them there (backup_method = postgres). Neither writes into it.\n"
-        "With action = \"pause\" it is not promoted: `data` is then a folder of its own, beside production, "
+        "With action = \"pause\" it is not promoted: `data` is then a folder of this host, beside "
+        "production, "
         "of "
-        "which nothing is touched. A quiet server holds the copy there, read-only, after the run has ended, "
+        "which nothing is touched; with `via` the service may run, and its image serves the copy. A quiet "
+        "server holds the copy there, read-only, after the run has ended, "
         "and "
         "answers at `url`; undo stops it and takes it away. postgres.advance and postgres.promote go on from "
         "there, and `relight peek` pulls single rows out of such a copy.",

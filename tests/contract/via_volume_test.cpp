@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "runner/sys/process.h"
+#include "runner/sys/text.h"
 #include "tests/contract/fixture.h"
 #include "tests/contract/harness.h"
 #include "tests/support/docker_postgres.h"
@@ -59,6 +60,31 @@ struct Recover : IntoVolume {
   }
 };
 
+// In a folder of this host, served by the image.
+struct Copy : Recover {
+  Copy() { sys::make_folders(path("srv")); }
+  std::vector<std::string> busy() const override { return {"pg", "srv"}; }
+  Json params() const override {
+    Json params = Recover::params();
+    params.update({{"action", "pause"}, {"data", copy()}});
+    return params;
+  }
+  void put_away() const override { end_copy(copy()); }
+  Look look(bool exact) const override {
+    Look look = IntoVolume::look(exact);
+    std::erase_if(look, [](const auto& one) { return one.first.starts_with("srv/copy"); });
+    if (sys::exists(copy())) look["copy"] = server_of_copy(copy(), exact);
+    look["copies"] = std::to_string(
+        sys::split(
+            DockerEngine::get()->docker({"ps", "-a", "-q", "--filter", "label=relight.copy=" + copy()}), '\n')
+            .size());
+    return look;
+  }
+
+ private:
+  std::string copy() const { return path("srv/copy"); }
+};
+
 struct Load : IntoVolume {
   Load() { write("ember.sql", "create table notes (i int);\ninsert into notes values (1), (2), (3);\n"); }
   Json params() const override {
@@ -97,6 +123,7 @@ struct Standby : IntoVolume {
 // A container is started for nearly each of their programs.
 const Subjects volumes{
     {"postgres.recover", "in a volume", [] { return std::make_unique<Recover>(); }, 400, true},
+    {"postgres.recover", "a copy in an image", [] { return std::make_unique<Copy>(); }, 400, true},
     {"postgres.load", "in a volume", [] { return std::make_unique<Load>(); }, 400, true},
     {"postgres.standby", "in a volume", [] { return std::make_unique<Standby>(); }, 400, true},
 };
@@ -106,6 +133,11 @@ const Subjects volumes{
 TEST_CASE("the contract of postgres.recover in a volume") {
   if (DockerEngine::get() == nullptr || !use_any_compose()) return;
   check_contract("postgres.recover, in a volume", true);
+}
+
+TEST_CASE("the contract of postgres.recover, a copy in an image") {
+  if (DockerEngine::get() == nullptr || !use_any_compose()) return;
+  check_contract("postgres.recover, a copy in an image", true);
 }
 
 TEST_CASE("the contract of postgres.load in a volume") {

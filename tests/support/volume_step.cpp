@@ -9,7 +9,10 @@
 namespace relight {
 
 VolumeStep::VolumeStep(const std::string& type, const std::string& volume)
-    : bench(volume), type_(type_named(type)) {}
+    : shared_(std::make_shared<PostgresInDocker>(volume)), bench(*shared_), type_(type_named(type)) {}
+
+VolumeStep::VolumeStep(const std::string& type, const VolumeStep& beside)
+    : shared_(beside.shared_), bench(*shared_), type_(type_named(type)) {}
 
 TestParams VolumeStep::params(const Json& more) const {
   Json all = fields();
@@ -26,12 +29,12 @@ Preview VolumeStep::preview(const Json& more) const {
 }
 
 Json VolumeStep::apply(const Json& more) const {
-  DurableCall call("database", notes());
+  DurableCall call(type_.name, notes());
   return type_.make()->apply(params(more), call);
 }
 
 void VolumeStep::undo() const {
-  DurableCall call("database", notes());
+  DurableCall call(type_.name, notes());
   type_.make()->undo(params(Json::object()), call, nullptr);
 }
 

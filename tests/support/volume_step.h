@@ -1,5 +1,6 @@
 // A step on the cluster in the volume of a service: one step of one run, over its attempts.
 #pragma once
+#include <memory>
 #include <string>
 
 #include "tests/support/crash.h"
@@ -11,6 +12,7 @@ class VolumeStep {
  public:
   // `volume`: as PostgresInDocker takes it.
   explicit VolumeStep(const std::string& type, const std::string& volume = "data:/var/lib/pg");
+  VolumeStep(const std::string& type, const VolumeStep& beside);  // on the same service
   virtual ~VolumeStep() = default;
 
   // `more` stands in place of fields(); null: that field is not given.
@@ -20,9 +22,13 @@ class VolumeStep {
   // The first of the plan's problems, "WHAT: ON: WHY"; empty: there is none.
   std::string problem(const Json& more = Json::object()) const;
 
-  std::string notes() const { return bench.path() + "/notes"; }
+  std::string notes() const { return bench.path() + "/notes-" + type_.name; }
 
-  const PostgresInDocker bench;
+ private:
+  const std::shared_ptr<const PostgresInDocker> shared_;
+
+ public:
+  const PostgresInDocker& bench;
 
  protected:
   virtual Json fields() const = 0;  // beside `via`

@@ -14,7 +14,6 @@ namespace relight::postgres {
 namespace {
 
 constexpr const char* what_failed = "cannot reach the data directory";
-constexpr const char* container_note = "container";
 
 bool is_below(const std::string& path, const std::string& folder) {
   return path == folder || path.starts_with(folder == "/" ? folder : folder + "/");
@@ -86,6 +85,33 @@ std::optional<sys::Owner> owner_of(const ContainerData& data, const sys::Contain
   return std::nullopt;
 }
 
+sys::Container only_container(const sys::Compose& compose, const Via& via) {
+  const std::vector<sys::Container> all = compose.containers(via.service);
+  if (all.size() == 1) return all[0];
+  throw Error(ErrorKind::refused, what_failed, via.text(),
+              all.empty() ? "it has no container" : "it has " + std::to_string(all.size()) + " containers",
+              all.empty() ? "make it without starting it: docker compose -f " + via.file + " up --no-start " +
+                                via.service
+                          : "relight drives services of one container");
+}
+
+// Where its data lies in the container; empty: nobody says.
+std::string pgdata_of(const sys::Container& container) {
+  const auto found = container.env.find("PGDATA");
+  return found == container.env.end() ? "" : sys::absolute(found->second);
+}
+
+sys::Owner need_owner(const ContainerData& data, const sys::Container& container, const sys::Docker& docker) {
+  const auto owner = owner_of(data, container, docker);
+  if (owner && owner->uid != 0) return *owner;
+  throw Error(ErrorKind::refused, "cannot tell whose the data directory is", data.service,
+              "neither the files there, nor the service's user, nor the image's /etc/passwd tell of a user "
+              "other than root",
+              "write user: \"UID:GID\" for the service in the compose file");
+}
+
+}  // namespace
+
 ContainerData container_data_from(const Json& json) {
   return {.service = json.at("service"),
           .inside = json.at("inside"),
@@ -95,48 +121,48 @@ ContainerData container_data_from(const Json& json) {
           .owner = {json.at("uid").get<uid_t>(), json.at("gid").get<gid_t>()}};
 }
 
-}  // namespace
-
 ContainerData container_data(const Via& via, const std::string& inside, Call& call) {
   if (call.notes().contains(container_note)) return container_data_from(call.notes()[container_note]);
   const sys::Compose compose = compose_of(via, call);
-  const std::vector<sys::Container> all = compose.containers(via.service);
-  if (all.size() != 1)
-    throw Error(ErrorKind::refused, what_failed, via.text(),
-                all.empty() ? "it has no container" : "it has " + std::to_string(all.size()) + " containers",
-                all.empty() ? "make it without starting it: docker compose -f " + via.file +
-                                  " up --no-start " + via.service
-                            : "relight drives services of one container");
-  const sys::Container& container = all[0];
+  const sys::Container container = only_container(compose, via);
   ContainerData data;
   data.service = via.text();
   data.image = container.image_id;
-  const auto pgdata = container.env.find("PGDATA");
-  data.inside = !inside.empty() ? inside : pgdata != container.env.end() ? pgdata->second : "";
+  data.inside = inside.empty() ? pgdata_of(container) : sys::absolute(inside);
   if (data.inside.empty())
     throw Error(ErrorKind::refused, what_failed, data.service, "its image sets no PGDATA",
                 "write data = the data directory's path in the container");
-  data.inside = sys::absolute(data.inside);
   find_folder(data, container, compose.docker());
-  const auto owner = owner_of(data, container, compose.docker());
-  if (!owner || owner->uid == 0)
-    throw Error(ErrorKind::refused, "cannot tell whose the data directory is", data.service,
-                "neither the files there, nor the service's user, nor the image's /etc/passwd tell of a user "
-                "other than root",
-                "write user: \"UID:GID\" for the service in the compose file");
-  data.owner = *owner;
+  data.owner = need_owner(data, container, compose.docker());
   return data;
 }
 
+ContainerData container_of_copy(const Via& via, const std::string& folder, Call& call) {
+  if (call.notes().contains(container_note)) return container_data_from(call.notes()[container_note]);
+  const sys::Compose compose = compose_of(via, call);
+  const sys::Container container = only_container(compose, via);
+  ContainerData data;
+  data.service = via.text();
+  data.image = container.image_id;
+  data.inside = pgdata_of(container);
+  try {
+    if (!data.inside.empty()) find_folder(data, container, compose.docker());
+  } catch (const Error&) {
+    data.folder.clear();  // what production has may lie anywhere
+  }
+  data.owner = need_owner(data, container, compose.docker());
+  data.inside = data.folder = data.volume = folder;
+  return data;
+}
+
+Json to_json(const ContainerData& data) {
+  return {{"service", data.service}, {"inside", data.inside}, {"folder", data.folder},
+          {"volume", data.volume},   {"image", data.image},   {"uid", data.owner.uid},
+          {"gid", data.owner.gid}};
+}
+
 void note_container(Call& call, const ContainerData& data) {
-  if (call.notes().contains(container_note)) return;
-  call.note(container_note, {{"service", data.service},
-                             {"inside", data.inside},
-                             {"folder", data.folder},
-                             {"volume", data.volume},
-                             {"image", data.image},
-                             {"uid", data.owner.uid},
-                             {"gid", data.owner.gid}});
+  if (!call.notes().contains(container_note)) call.note(container_note, to_json(data));
 }
 
 bool nothing_begun(const Params& params, const Call& call) {
@@ -157,8 +183,7 @@ bool foresee_container(const Params& params, Call& call, Preview& preview) {
 }
 
 std::string server_on(const std::string& folder, const std::optional<ContainerData>& container) {
-  if (container) {  // the number in its postmaster.pid is one of the container's
-                    // own
+  if (container) {  // the number in its postmaster.pid is one of the container's own
     const sys::Docker docker([](sys::Command command) { return sys::run(command); });
     const auto names = docker.running_with(container->volume);
     return names.empty() ? "" : "container " + names[0] + " runs on it";

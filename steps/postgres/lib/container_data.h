@@ -19,7 +19,7 @@ struct ContainerData {
   std::string service;  // for messages
   std::string inside;   // its path in the container
   std::string folder;   // and on this host
-  std::string volume;   // what docker knows it by: a volume's name, else a folder
+  std::string volume;   // what docker knows it by: a volume's name, else a folder of this host
   std::string image;    // its id
   sys::Owner owner{};   // of the files, by numbers
 };
@@ -28,6 +28,12 @@ struct ContainerData {
 // `inside`: as the runbook names it; empty: the container's PGDATA. The container need not run; there is one.
 // A refused Error: it lies on no volume and no folder of this host, or nobody can tell whose it is.
 ContainerData container_data(const Via& via, const std::string& inside, Call& call);
+// The same for a paused copy in a folder of this host, beside what the service has: served by its image, as
+// the user whose the service's data is.
+ContainerData container_of_copy(const Via& via, const std::string& folder, Call& call);
+Json to_json(const ContainerData& data);
+ContainerData container_data_from(const Json& json);
+inline constexpr const char* container_note = "container";
 void note_container(Call& call, const ContainerData& data);
 // A step with `via` that has noted none has made nothing yet.
 bool nothing_begun(const Params& params, const Call& call);

@@ -48,15 +48,16 @@ std::string digest_of_dump(const std::string& file) {
 
 }  // namespace
 
-std::string copy_digest(const std::string& data_folder) {
+std::string copy_digest(const std::string& data_folder, const Call& call) {
   if (!is_up(data_folder)) return sys::tree_digest(data_folder);
-  const CopyRecord record = read_copy(data_folder);
-  const auto programs = Programs::find(record.decision.major);
+  const CopyRecord record = read_copy(data_folder, call);
+  const auto programs = programs_for(record.wish, record.decision.major);
   const sys::TempFolder scratch;
   const std::string dump = scratch.path() + "/dump";
-  sys::Command command =
-      programs->command("pg_dumpall", {"--host=" + data_folder + "/" + work_folder, "--port=5432",
-                                       "--username=" + record.wish.role, "--file=" + dump});
+  const std::string work = data_folder + "/" + work_folder;
+  const sys::Command command = programs->command(
+      "pg_dumpall", {"--host=" + work, "--port=5432", "--username=" + record.wish.role, "--file=" + dump},
+      {work, scratch.path()});
   sys::output_of(command, "cannot tell what the copy holds");
   return "paused at " + show_lsn(record.decision.target.stop.lsn) + " " + digest_of_dump(dump);
 }

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "runner/step/in_image.h"
 #include "runner/sys/error.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
@@ -43,15 +44,24 @@ std::string last_words(const std::string& data) {
   return said.empty() ? "it has ended, and did not say why" : said;
 }
 
+// By which a copy's container is told.
+std::string label_of(const std::string& data) {
+  return "relight.copy=" + data;
+}
+
 sys::ProcessId launch(const std::string& data, const Programs& programs, Call& call) {
-  sys::remove_file(log_of(data));
+  sys::write_file(log_of(data), "", 0640);  // whose the data is
+  const sys::Command server =
+      programs.service("postgres", {"-D", data, "-c", "config_file=" + work_of(data) + "/postgresql.conf"},
+                       {data}, label_of(data), {{"RELIGHT_TOKEN", "copy " + call.run() + " " + call.step()}});
   sys::Launch launch;
-  launch.argv = {programs.path("postgres"), "-D", data, "-c",
-                 "config_file=" + work_of(data) + "/postgresql.conf"};
-  launch.env = {{"PATH", "/usr/sbin:/usr/bin:/sbin:/bin"},
-                {"LC_ALL", "C"},
-                {"TZ", "UTC"},
-                {"RELIGHT_TOKEN", "copy " + call.run() + " " + call.step()}};
+  launch.argv = server.argv;
+  launch.env = server.extra_env;
+  launch.env["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  if (programs.of_image())  // docker finds its engine by these
+    for (char** one = environ; *one != nullptr; ++one)
+      if (const std::string text = *one; text.starts_with("DOCKER_") || text.starts_with("HOME="))
+        launch.env[text.substr(0, text.find('='))] = text.substr(text.find('=') + 1);
   if (geteuid() != 0) launch.as = sys::current_user().name;
   launch.cwd = data;  // by which it is known until it has written its pid file
   launch.log = log_of(data);
@@ -88,13 +98,14 @@ void prepare_copy(const std::string& folder, const std::string& data, const Copy
   if (wish.timeline) json["timeline"] = *wish.timeline;
   if (wish.lost_at) json["lost_at"] = sys::show_time(*wish.lost_at);
   for (const char* name : {"/ready", "/wal-of-base"}) sys::remove_tree(work_of(folder) + name);
+  if (wish.container) json["container"] = to_json(*wish.container);
   prepare_holder(folder, data, record.decision.major, record.decision.target, demands);
   sys::write_file(record_of(folder), json.dump(), 0600);
   for (const NewTablespace& tablespace : record.decision.tablespaces) sys::sync_tree(tablespace.folder);
   sys::sync_tree(folder);
 }
 
-CopyRecord read_copy(const std::string& data) {
+CopyRecord read_copy(const std::string& data, const Call& call) {
   const auto text = sys::read_file_if_there(record_of(data));
   if (!text)
     throw Error(ErrorKind::refused, "no paused copy lies there", data, record_of(data) + " is not there",
@@ -110,6 +121,8 @@ CopyRecord read_copy(const std::string& data) {
   record.wish.heartbeat = json.value("heartbeat", "");
   if (json.contains("timeline")) record.wish.timeline = json["timeline"].get<Timeline>();
   if (json.contains("lost_at")) record.wish.lost_at = sys::parse_time(json["lost_at"].get<std::string>());
+  if (json.contains("container")) record.wish.container = container_data_from(json["container"]);
+  record.wish.call = &call;
   record.wish.data = record.wish.data_named = data;
   record.wish.pause = true;
   record.wish.old_wal = false;  // what lies there is the copy itself
@@ -129,10 +142,15 @@ bool is_up(const std::string& data) {
   return running_server(data) && takes_connections(data);
 }
 
+void take_down(const std::string& data, const std::optional<ContainerData>& container) {
+  end_left_behind(data, true);
+  if (container) end_in_image(label_of(data));  // one that its engine was only about to start
+}
+
 void bring_up(const std::string& data, const CopyRecord& record, const Programs& programs, Call& call) {
   std::optional<sys::ProcessId> launched;
   if (!running_server(data)) {
-    end_left_behind(data, true);
+    take_down(data, record.wish.container);
     failpoint("postgres.copy:launching");
     launched = launch(data, programs, call);
     failpoint("postgres.copy:launched");
@@ -152,7 +170,7 @@ void bring_up(const std::string& data, const CopyRecord& record, const Programs&
   for (std::string now = state(); now != "paused"; now = state()) {
     call.stop_here_if_wanted();
     if (now == "open") {
-      end_left_behind(data, true);
+      take_down(data, record.wish.container);
       throw Error(ErrorKind::permanent, "the copy did not stay at its moment", data,
                   "its server has ended the recovery by itself", "take it down, and bring up another");
     }

@@ -25,8 +25,8 @@ void foresee_copy(const Wish& wish, Survey& found);
 // DURABLE
 void prepare_copy(const std::string& folder, const std::string& data, const CopyRecord& record,
                   const Demands& demands);
-// A refused Error where no paused copy lies there.
-CopyRecord read_copy(const std::string& data);
+// A refused Error where no paused copy lies there. The call outlives it.
+CopyRecord read_copy(const std::string& data, const Call& call);
 
 // What a server on it still needs of the archive: from the segment in which it stands. All before that lies
 // in its own pg_wal.
@@ -36,6 +36,8 @@ std::vector<Handed> needed_from(const std::vector<Handed>& segments, Lsn stands,
 // compared again. Never a second one.
 void bring_up(const std::string& data, const CopyRecord& record, const Programs& programs, Call& call);
 bool is_up(const std::string& data);
+// Ends its server, and what else relight has started there as a service.
+void take_down(const std::string& data, const std::optional<ContainerData>& container);
 
 // By the private socket, as the superuser.
 std::string copy_url(const std::string& data, const std::string& role, const std::string& database);

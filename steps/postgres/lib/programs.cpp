@@ -88,10 +88,17 @@ ClientProgram Programs::client(const std::string& name) const {
 
 sys::Command Programs::command(const std::string& name, const std::vector<std::string>& arguments,
                                std::vector<std::string> places) const {
+  return service(name, arguments, std::move(places), "", {});
+}
+
+sys::Command Programs::service(const std::string& name, const std::vector<std::string>& arguments,
+                               std::vector<std::string> places, const std::string& label,
+                               const std::map<std::string, std::string>& env) const {
   sys::Command command;
   command.argv.push_back(image_ ? name : path(name));
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
-  command.extra_env = {{"LC_ALL", "C"}, {"TZ", "UTC"}};
+  command.extra_env = env;
+  command.extra_env.insert({{"LC_ALL", "C"}, {"TZ", "UTC"}});
   if (!image_) return command;
   const bool serves = name == "postgres" || name == "initdb";
   std::vector<std::string> reads;
@@ -104,7 +111,8 @@ sys::Command Programs::command(const std::string& name, const std::vector<std::s
                    .user = serves ? image_->owner : sys::Owner{geteuid(), getegid()},
                    .places = std::move(places),
                    .reads = std::move(reads),
-                   .host_pids = serves},  // it is told by the number in its postmaster.pid
+                   .host_pids = serves,  // it is told by the number in its postmaster.pid
+                   .label = label},
                   *image_->call);
 }
 

@@ -38,6 +38,10 @@ class Programs {
   // folders of this host that an image's program must see.
   sys::Command command(const std::string& name, const std::vector<std::string>& arguments,
                        std::vector<std::string> places = {}) const;
+  // The same of a server that outlives the step: its container is told by `label`, and it has `env`, too.
+  sys::Command service(const std::string& name, const std::vector<std::string>& arguments,
+                       std::vector<std::string> places, const std::string& label,
+                       const std::map<std::string, std::string>& env) const;
   ClientProgram client(const std::string& name) const;
 
  private:

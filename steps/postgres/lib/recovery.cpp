@@ -53,13 +53,8 @@ bool Recovery::noted(const char* phase) const {
   return call_.notes().contains(phase) && call_.notes()[phase] != nullptr;
 }
 
-Programs Recovery::programs() const {
-  auto found = programs_for(wish_, decision_.major);
-  if (!found)
-    throw Error(ErrorKind::permanent, "cannot recover", wish_.data,
-                "PostgreSQL " + std::to_string(decision_.major) + " is not installed",
-                "install " + package_of(decision_.major));
-  return *found;
+Programs Recovery::programs_of(const Wish& wish) const {
+  return need_programs(wish, decision_.major, "cannot recover");
 }
 
 // Looks once more, and settles for good where to stop.
@@ -67,7 +62,7 @@ void Recovery::decide() {
   if (noted("decided")) return;
   if (!wish_.archive_into.empty()) refuse_archive(wish_.archive_into);
   if (!copy_.empty()) {
-    decision_ = read_copy(copy_).decision;
+    decision_ = read_copy(copy_, call_).decision;
     Target& target = decision_.target;
     target.segments =
         needed_from(target.segments, target.stop.lsn, read_control(programs(), copy_).segment_size);
@@ -108,7 +103,7 @@ void Recovery::clear() {
 void Recovery::take_copy() {
   if (sys::exists(beside_)) return;
   make_parents(call_, wish_.data);
-  end_left_behind(copy_, true);
+  take_down(copy_, wish_.container);
   failpoint("postgres.promote:stopped");
   if (!noted("unpacked")) call_.note("unpacked", {{"bytes", sys::tree_bytes(copy_)}, {"folder", beside_}});
   sys::rename_new(copy_, beside_);
@@ -122,9 +117,11 @@ void Recovery::give_copy_back() {
     failpoint("postgres.promote:given_back");
   }
   if (!noted("decided") || noted("reached")) return;
-  const CopyRecord record = read_copy(copy_);
-  prepare_copy(copy_, copy_, record, read_control(programs(), copy_).demands);
-  bring_up(copy_, record, programs(), call_);
+  const CopyRecord record = read_copy(copy_, call_);
+  const auto owner = owner_for(record.wish.container);
+  const Programs programs = programs_of(record.wish);
+  prepare_copy(copy_, copy_, record, read_control(programs, copy_).demands);
+  bring_up(copy_, record, programs, call_);
 }
 
 void Recovery::unpack() {
@@ -247,7 +244,7 @@ void Recovery::undo() {
   settle();
   if (noted("decided")) decision_ = decision_from_json(call_.notes()["decided"]);
   if (data_.state() == Switch::State::switched) {
-    if (wish_.pause) end_left_behind(wish_.data, true);
+    if (wish_.pause) take_down(wish_.data, wish_.container);
     refuse_while_served(wish_.data, wish_.container, ErrorKind::permanent, "stop it, then roll back again");
   }
   // The way back, in the other order.

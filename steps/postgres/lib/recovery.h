@@ -49,7 +49,8 @@ class Recovery {
   void replay();
   void make_ready();
   void turn_archive();
-  Programs programs() const;
+  Programs programs() const { return programs_of(wish_); }
+  Programs programs_of(const Wish& wish) const;
 
   Call& call_;
   Wish wish_;

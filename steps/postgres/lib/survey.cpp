@@ -238,6 +238,11 @@ void Look::look_at_tablespaces() {
 
 // What the server will need once it is the operator's; a paused copy has settings of its own.
 void Look::look_at_start() {
+  if (wish_.container && !wish_.pause && !found_.base->manifest.files.contains("postgresql.conf"))
+    found_.hints.push_back(
+        "the base backup brings no postgresql.conf, its settings lay outside its data directory: " +
+        wish_.container->service +
+        " starts only with settings of its own, as by `command: postgres -c config_file=FILE`");
   if (!found_.programs || geteuid() == 0) return;
   const BaseBackup& base = *found_.base;
   const bool plain = !base.is_brought() && !base.data().archive;

@@ -25,21 +25,26 @@ std::string followed(std::string path) {
 }
 
 ContainerData container_of_wish(const Via& via, const Params& params, Call& call) {
-  for (const char* field : {"config", "config_into", "archive_into", "tablespaces", "port"})
-    if (params.has(field))
-      throw Error(ErrorKind::refused, "this cannot be done in a container", field,
-                  "paths and ports there are the compose file's to say", "take it out");
+  refuse_in_container(params);
   if (params.has("repository"))
     throw Error(ErrorKind::refused, "a repository is not recovered into a container", "repository",
                 "its tool unpacks as this host's user, not as the container's",
                 "name a base backup, or recover it by a PostgreSQL of this host");
-  if (params.text_or("action", "") == "pause")
-    throw Error(ErrorKind::refused, "a paused copy is not served from a container", "action",
-                "its server must outlive the run", "recover it by a PostgreSQL of this host, without `via`");
-  return container_data(via, params.text_or("data", ""), call);
+  if (params.text_or("action", "") != "pause") return container_data(via, params.text_or("data", ""), call);
+  if (!params.has("data"))
+    throw Error(ErrorKind::refused, "cannot tell where the copy is to lie", "data", "it is not given",
+                "write data = a folder of this host, beside all that the service has");
+  return container_of_copy(via, sys::absolute(call.place(params.text("data"))), call);
 }
 
 }  // namespace
+
+void refuse_in_container(const Params& params) {
+  for (const char* field : {"config", "config_into", "archive_into", "tablespaces", "port"})
+    if (params.has(field))
+      throw Error(ErrorKind::refused, "this cannot be done in a container", field,
+                  "paths and ports there are the compose file's to say", "take it out");
+}
 
 std::string Wish::config_outside() const {
   return container ? "" : debian_config_of(data_named);
@@ -126,6 +131,17 @@ std::optional<Programs> programs_for(const Wish& wish, int major) {
   return Programs::in(
       {.id = wish.container->image, .owner = wish.container->owner, .reads = reads, .call = wish.call},
       major);
+}
+
+Programs need_programs(const Wish& wish, int major, const char* what_failed) {
+  if (auto found = programs_for(wish, major)) return *found;
+  const std::string version = "PostgreSQL " + std::to_string(major);
+  if (wish.container)
+    throw Error(ErrorKind::permanent, what_failed, wish.data,
+                "the image of " + wish.container->service + " runs no " + version,
+                "pin the image of that version, and make the container anew");
+  throw Error(ErrorKind::permanent, what_failed, wish.data, version + " is not installed",
+              "install " + package_of(major));
 }
 
 }  // namespace relight::postgres

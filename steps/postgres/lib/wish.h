@@ -48,8 +48,9 @@ struct Wish {
   std::string archive_into;  // empty: as the configuration says
   bool pause = false;        // `data` is a copy, to be held there
   bool old_wal = true;
-  std::optional<ContainerData> container;  // that serves it; `data` is its folder on this host
-  const Call* call = nullptr;              // where there is one: outlives the wish
+  std::optional<ContainerData>
+      container;               // that serves it, or whose image; `data` is its folder on this host
+  const Call* call = nullptr;  // where there is one: outlives the wish
 
   bool has_base() const { return repository || !base.empty(); }
   std::string source() const { return repository ? repository->text() : base; }  // for people
@@ -60,11 +61,16 @@ struct Wish {
 };
 Wish read_wish(const Params& params, Call& call);
 
+// A refused Error for what only a cluster of this host has: `config`, `port`, and the like.
+void refuse_in_container(const Params& params);
+
 // As pgbackrest{ ... } or barman{ ... } gives it: {"pgbackrest": {"stanza": ...}}, and back.
 RepositoryWish repository_from_json(const Json& json);
 Json to_json(const RepositoryWish& repository);
 
 // The programs that the cluster is recovered by: its container's image's, else this host's.
 std::optional<Programs> programs_for(const Wish& wish, int major);
+// A permanent Error where there are none.
+Programs need_programs(const Wish& wish, int major, const char* what_failed);
 
 }  // namespace relight::postgres

@@ -82,7 +82,6 @@ TEST_CASE("a recovery into a container is refused where it would harm, or cannot
   one.bench.stop();
   CHECK(one.problem().starts_with("a cluster with data is in the way: " + one.bench.volume() + "/data"));
   CHECK(one.problem({{"data", "/tmp/data"}}).find("it lies on no volume of service db") != std::string::npos);
-  CHECK(one.problem({{"action", "pause"}}).starts_with("a paused copy is not served from a container"));
   CHECK(one.problem({{"config", "/etc"}}).starts_with("this cannot be done in a container: config"));
 }
 
