@@ -21,7 +21,7 @@ local home, url = input.home, "http://127.0.0.1:" .. input.port
 local env, pid_file = home / "env", home / "run/ember.pid"
 
 upgrade.well { url = url, from = input.from, to = input.version, within = input.within }
-upgrade.backup {
+local set = upgrade.backup {
   set = input.backup, max_age = input.max_age, product = "ember", version = input.from, database = "ember", server = input.server,
   blobs = home / "blobs", keys = secret.file(home / "env"),
   variables = { "EMBER_MASTER_KEY", "EMBER_MEDIA_TOKEN_SECRET" },
@@ -35,7 +35,7 @@ service.stop "stop" {
 local content = "select count(*) || ' ' || coalesce(md5(string_agg(id || title || body, ',' order by id)), '') from notes"
 local database = input.server .. " dbname=ember"
 local notes = probe.sql "notes" { database = database, sql = content }
-upgrade.keep { database = "ember", server = input.server, blobs = home / "blobs" }
+upgrade.keep { database = "ember", server = input.server, blobs = home / "blobs", backup = set }
 
 local pinned = release.pin "release" {
   product = "ember", version = input.version, from = input.releases, into = home,

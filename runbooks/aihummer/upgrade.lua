@@ -27,7 +27,7 @@ local folder
 if not input.max_age then  -- the server's own user writes the dump
   folder = host.directory "backup-folder" { path = input.backup, owner = "postgres", mode = "0750" }.path
 end
-upgrade.backup {
+local set = upgrade.backup {
   set = input.backup, folder = folder, max_age = input.max_age, product = "aihummer", version = input.from,
   database = "aihummer", server = server, as = "postgres", blobs = input.blobs,
   keys = secret.file(env), variables = { "AIHUMMER_MASTER_KEY", "AIHUMMER_MEDIA_TOKEN_SECRET" },
@@ -38,7 +38,7 @@ local database, same = server .. " dbname=aihummer", nil
 if input.unchanged then
   same = probe.sql "content" { database = database, sql = input.unchanged, as = "postgres" }
 end
-upgrade.keep { database = "aihummer", server = server, as = "postgres", blobs = input.blobs }
+upgrade.keep { database = "aihummer", server = server, as = "postgres", blobs = input.blobs, backup = set }
 
 local pinned = release.pin "release" {
   product = "aihummer", version = input.version, from = input.releases, into = "/opt/aihummer",

@@ -22,7 +22,8 @@ end
 -- A recovery set of the version that runs, read back before anything stops. With `max_age` it is taken by something
 -- else, and verified alone. `folder`: where the dump goes, if the folder is made by a step. Without `database` there
 -- is none; `via`: the container that its server runs in. `passphrase`: of the product's own encrypted backups, if it
--- has any: the one at hand must be the one that the set is sealed with.
+-- has any: the one at hand must be the one that the set is sealed with. Returns what upgrade.keep goes back to at the
+-- worst.
 function upgrade.backup(b)
   local set = b.set
   if not b.max_age then
@@ -41,20 +42,22 @@ function upgrade.backup(b)
     }
     set = sealed.set
   end
-  backup.verify "verified" {
+  return backup.verify "verified" {
     set = set, product = b.product, version = b.version, max_age = b.max_age, passphrase = b.passphrase,
   }
 end
 
--- After the stop, so that no acknowledged write is lost; until the start all of this is downtime.
+-- After the stop, so that no acknowledged write is lost; until the start all of this is downtime. `backup`: what
+-- upgrade.backup returned, which stands in for a copy that is gone when it is to be put back.
 function upgrade.keep(k)
+  local set = k.backup or {}
   if k.database then
     postgres.keep "keep-database" {
-      database = k.database, server = k.server, via = k.via, password = k.password, as = k.as,
+      database = k.database, server = k.server, via = k.via, password = k.password, as = k.as, dump = set.dump,
     }
   end
   if k.blobs then
-    blobs.keep "keep-blobs" { path = k.blobs }
+    blobs.keep "keep-blobs" { path = k.blobs, archive = set.archive, manifest = set.manifest }
   end
 end
 

@@ -33,7 +33,7 @@ local database = input.database and service_named(input.database)
 local health = "http://127.0.0.1:" .. input.port .. "/api/health"
 
 probe.http "well" { url = health, within = input.within, proves = "both", watch = "20ms" }
-upgrade.backup {
+local set = upgrade.backup {
   set = input.backup, product = "sophon", version = input.from,
   database = database and "sophon", server = "user=sophon", via = database, password = input.password,
   -- Logs are written while they are read, and a backup of changing files is refused.
@@ -46,6 +46,7 @@ service.stop "stop-dashboard" { via = dashboard, within = "1m" }
 service.stop "stop" { via = gateway, port = input.port, within = "1m" }
 upgrade.keep {
   database = database and "sophon", server = "user=sophon", via = database, password = input.password, blobs = input.data,
+  backup = set,
 }
 
 compose.pin "pin" {

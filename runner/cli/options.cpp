@@ -79,6 +79,9 @@ void add_commands(CLI::App& app, Options& options) {
   CLI::App* rollback = app.add_subcommand("rollback", "put back what a run changed, the last step first");
   add_run(rollback, options);
   rollback->add_option("--to", options.to, "the step that stays: undo only behind it")->type_name("STEP");
+  rollback->add_option("--done", options.done, "this step was put back by hand")
+      ->allow_extra_args(false)
+      ->type_name("STEP");
   rollback->add_flag("--yes", options.yes, "answer relight's own questions with yes");
   rollback->add_flag("--json", options.json, "print JSON");
 

@@ -125,10 +125,11 @@ std::string undo_text(const Plan& plan, const RunRecord& record, const std::vect
     const auto found = seen.find(name);
     if (found == seen.end()) continue;
     for (const std::string& line : found->second.hints) newer += "  " + wrapped(name + ": " + line, 4) + "\n";
+    const bool no_way = !found->second.cannot_undo.empty();
     for (const Problem& problem : found->second.problems)
       newer += "  " +
-               wrapped(name + ": cannot tell what was written since: " + problem.what + ": " + problem.on +
-                           ": " + problem.why,
+               wrapped(name + (no_way ? ": NO WAY BACK: " : ": cannot tell what was written since: ") +
+                           problem.what + ": " + problem.on + ": " + problem.why,
                        4) +
                "\n";
   }

@@ -102,6 +102,8 @@ std::string report_text(const RunFolder& folder, const Plan& plan, const RunReco
     if (past.attempts > 1) out += fmt::format("  {:<{}}  {} attempts\n", "", width, past.attempts);
     if (past.error && past.state == StepRecord::State::failed)
       out += fmt::format("  {:<{}}  {}\n", "", width, wrapped(past.error->what(), width + 4));
+    if (const std::string told = from_backup(past); !told.empty())
+      out += fmt::format("  {:<{}}  {}\n", "", width, wrapped(told, width + 4));
     if (past.outputs && past.outputs->is_object() && past.state == StepRecord::State::done)
       for (auto it = past.outputs->begin(); it != past.outputs->end(); ++it)
         if (!it->is_null())

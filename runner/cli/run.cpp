@@ -83,6 +83,21 @@ void must_have(const Plan& plan, const std::string& option, const std::vector<st
   }
 }
 
+// What there is no way back from is told while nothing is undone.
+void need_way_back(const std::string& run, const Plan& plan, const std::vector<std::size_t>& order,
+                   const std::unordered_map<std::string, Preview>& seen) {
+  for (const std::size_t i : order) {
+    const std::string& step = plan.steps[i].name;
+    const auto found = seen.find(step);
+    if (found == seen.end() || found->second.cannot_undo.empty()) continue;
+    const Problem& problem = found->second.problems.front();
+    throw Error(ErrorKind::needs_person, "cannot roll back, and has undone nothing", "step " + step,
+                problem.what + ": " + problem.on + ": " + problem.why,
+                (problem.hint.empty() ? "" : problem.hint + "; or ") +
+                    "bring it back by hand, then `relight rollback " + run + " --done " + step + "`");
+  }
+}
+
 }  // namespace
 
 int command_plan(const Options& options, const Program& program) {
@@ -194,7 +209,8 @@ int command_rollback(const Options& options, const Program& program) {
                 std::string("the run is ") + name_of(past.state));
   }
   need_way_back(plan, past, options.to);
-  const std::vector<std::size_t> order = rollback_order(plan, past, options.to);
+  must_have(plan, "--done", options.done);
+  std::vector<std::size_t> order = rollback_order(plan, past, options.to);
   for (const std::size_t i : order)
     if (past.step(plan.steps[i].name).discarded)
       throw Error(
@@ -203,9 +219,11 @@ int command_rollback(const Options& options, const Program& program) {
           "bring the old state back by a run of its own");
   EngineOptions engine_options;
   engine_options.asked = asked_secrets(plan);
-  if (!options.json)
-    std::fputs(undo_text(plan, past, order, preview_undo(plan, past, order, engine_options.asked)).c_str(),
-               stdout);
+  engine_options.done.insert(options.done.begin(), options.done.end());
+  std::erase_if(order, [&](std::size_t i) { return engine_options.done.count(plan.steps[i].name) > 0; });
+  const auto seen = preview_undo(plan, past, order, engine_options.asked);
+  if (!options.json) std::fputs(undo_text(plan, past, order, seen).c_str(), stdout);
+  need_way_back(folder.id(), plan, order, seen);
   if (!options.yes) {
     if (!at_terminal())
       throw Error(ErrorKind::refused, "cannot ask", folder.id(), "nobody sits at the terminal",

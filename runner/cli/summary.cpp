@@ -9,6 +9,7 @@
 #include "runner/engine/engine.h"
 #include "runner/engine/scheduler.h"
 #include "runner/engine/verdict.h"
+#include "runner/step/kept_copy.h"
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
@@ -122,6 +123,15 @@ std::string failures(const Plan& plan, const RunRecord& record, const RunFolder&
   return text;
 }
 
+std::string as_before(const Plan& plan, const RunRecord& record) {
+  std::string text;
+  for (const PlannedStep& step : plan.steps)
+    if (const std::string told = from_backup(record.step(step.name)); !told.empty())
+      text += "  " + wrapped(step.name + ": " + told, 4) + "\n";
+  return "rolled back: what the run changed is as it was before" +
+         (text.empty() ? "\n" : ", but for\n" + text);
+}
+
 bool may_roll_back(const RunRecord& record) {
   for (const auto& [name, step] : record.steps)
     if (step.touched) return true;
@@ -129,6 +139,11 @@ bool may_roll_back(const RunRecord& record) {
 }
 
 }  // namespace
+
+std::string from_backup(const StepRecord& past) {
+  if (past.state != StepRecord::State::undone || !past.notes) return "";
+  return past.notes->value(from_backup_note, "");
+}
 
 // A backup protects the cluster that it is of: of each the last word counts.
 std::optional<bool> is_protected(const Plan& plan, const RunRecord& record) {
@@ -159,6 +174,7 @@ Json status_json(const RunFolder& folder, const Plan& plan, const RunRecord& rec
                  {"outputs", past.outputs ? *past.outputs : Json(nullptr)}};
     if (past.error && (past.state == StepRecord::State::failed || past.undo_failed))
       json["error"] = past.error->what();
+    if (const std::string told = from_backup(past); !told.empty()) json["from_backup"] = told;
     steps.push_back(std::move(json));
   }
   const auto safe = is_protected(plan, record);
@@ -220,7 +236,7 @@ std::string summary_text(const RunFolder& folder, const Plan& plan, const RunRec
     case exit_done:
     case exit_over_budget:
       if (record.state == RunRecord::State::rolled_back) {
-        out += "rolled back: what the run changed is as it was before\n";
+        out += as_before(plan, record);
       } else if (record.state == RunRecord::State::interrupted) {
         out += "rolled back to the step that was named; relight resume " + id + " goes on behind it\n";
       } else {
@@ -230,8 +246,8 @@ std::string summary_text(const RunFolder& folder, const Plan& plan, const RunRec
       out += downtime_text(record);
       break;
     case exit_rolled_back:
-      out += causes(plan, record) + failures(plan, record, folder) +
-             "failed, and rolled back: what the run changed is as it was before\n" + downtime_text(record);
+      out += causes(plan, record) + failures(plan, record, folder) + "failed, and " +
+             as_before(plan, record) + downtime_text(record);
       break;
     case exit_waiting:
       for (const PlannedStep& step : plan.steps)

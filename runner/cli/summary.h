@@ -20,6 +20,9 @@ Json summary_json(const RunFolder& folder, const Plan& plan, const RunRecord& re
 // False: a new timeline without a base backup yet (NOT PROTECTED); true: there is one; nothing: no step told.
 std::optional<bool> is_protected(const Plan& plan, const RunRecord& record);
 
+// Where an undo has taken a backup, as its kept copy was gone: what it has told of that; else "".
+std::string from_backup(const StepRecord& past);
+
 // "RTO 4m 05s (budget 30m), RPO 12.0s (budget 5m)", from the verdict of a run that is done.
 std::string worth_text(const Plan& plan, const Json& verdict);
 

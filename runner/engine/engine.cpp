@@ -141,7 +141,7 @@ struct Engine::State {
     return std::nullopt;
   }
 
-  // What a person has put back by hand is undone: --done says so of a rollback that this process found begun.
+  // What a person has put back by hand is undone: --done says so of a rollback, begun now or found begun.
   // Said of a step in doubt on the way forward, it means the opposite.
   void take_as_undone() {
     for (const std::size_t i : rollback_order(context.plan, context.record(), context.record().rollback_to))
@@ -225,6 +225,7 @@ int Engine::rollback(const std::string& to) {
   context.world.need_unchanged_since(context.target_names);
   state_->begin();
   context.write({{"kind", "rolling_back"}, {"to", to}, {"by", "person"}});
+  state_->take_as_undone();
   return state_->run_back();
 }
 

@@ -115,9 +115,15 @@ class PreviewWorker {
     const Json params = resolve(*step.params, outputs_of(*options_.undo_of));
     PreviewCall call(channel_, options_, step.name, answers_, *past.notes);
     Preview preview;
-    if (const auto since = sys::parse_time(past.finished_at))
-      preview.hints =
-          step.step_type->make()->newer(Params(step.step_type->fields, params, secrets_), call, *since);
+    try {
+      if (const auto since = sys::parse_time(past.finished_at))
+        preview.hints =
+            step.step_type->make()->newer(Params(step.step_type->fields, params, secrets_), call, *since);
+    } catch (const Error& error) {
+      if (error.kind != ErrorKind::needs_person) throw;
+      preview.cannot_undo = error.failed;
+      preview.problems.push_back({error.failed, error.on, error.why, error.hint});
+    }
     return preview;
   }
 

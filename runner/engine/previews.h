@@ -32,7 +32,8 @@ struct PlanPreview {
   std::size_t held = 0;  // of the problems
 };
 
-// What an undo of these steps would put aside or take away (Step::newer), as the hints of each. Changes
+// What an undo of these steps would put aside or take away (Step::newer), as the hints of each. Where that
+// tells, by an Error that needs a person, that a step has no way back, `cannot_undo` says so. Changes
 // nothing.
 std::unordered_map<std::string, Preview> preview_undo(const Plan& plan, const RunRecord& record,
                                                       const std::vector<std::size_t>& steps,

@@ -55,10 +55,17 @@ void KeptCopy::make() {
   move_.mark();
 }
 
-void KeptCopy::put_back(bool made) {
+void KeptCopy::put_back(bool made, const std::function<void(Switch&)>& from_backup) {
   switch (move_.state()) {
     case Switch::State::nothing:
-      if (made) throw copy_is_gone(call_, move_.target(), move_.beside());
+      if (made && !from_backup) throw copy_is_gone(call_, move_.target(), move_.beside());
+      if (made) {
+        from_backup(move_);
+        failpoint("kept_copy:from_backup");
+        move_.mark();
+        move_.commit();
+        break;
+      }
       move_.revert();  // a mark of the target that a killed attempt left
       move_.drop_new();
       break;
@@ -84,8 +91,12 @@ Json KeptCopy::kept() const {
   return Json::array({{{"on", path}, {"bytes", sys::tree_bytes(path)}}});
 }
 
+bool KeptCopy::gone() const {
+  return !whole() && call_.notes().contains(note_of_copy());
+}
+
 std::vector<std::string> KeptCopy::newer() const {
-  if (!whole() && call_.notes().contains(note_of_copy())) return {move_.target() + ": " + copy_gone};
+  if (gone()) return {move_.target() + ": " + copy_gone};
   if (move_.state() != Switch::State::marked) return {};
   const std::string told = newer_than(move_.beside(), move_.target());
   return told.empty() ? std::vector<std::string>() : std::vector{move_.target() + ": " + told + kept_aside};
@@ -93,9 +104,27 @@ std::vector<std::string> KeptCopy::newer() const {
 
 Error copy_is_gone(const Call& call, const std::string& of, const std::string& copy) {
   return Error(ErrorKind::needs_person, "the kept copy is gone", of,
-               "this run made it, and " + copy + " is not there",
+               "this run made it, and " + copy + " is not there; the step names no backup",
                "bring " + of + " back from the backup that was taken before, then `relight resume " +
                    call.run() + " --done " + call.step() + "`");
+}
+
+std::string told_instead(const std::string& of, const std::string& backup) {
+  return of + ": the kept copy is gone: a rollback restores " + backup +
+         ", which takes longer; what was written between then and the stop is LOST, but for what is put "
+         "aside";
+}
+
+void note_instead(Call& call, const std::string& of, const std::string& backup) {
+  if (!call.notes().contains(from_backup_note))
+    call.note(from_backup_note, "the kept copy of " + of + " was gone: it is back from " + backup +
+                                    "; what was written between then and the stop is lost, but for what was "
+                                    "put aside");
+}
+
+Error no_way_back(const std::string& of, const Error& backup) {
+  return Error(ErrorKind::needs_person, "the kept copy is gone, and the backup cannot stand in", of,
+               backup.what(), backup.hint);
 }
 
 }  // namespace relight

@@ -5,6 +5,7 @@
 #include "runner/sys/digest.h"
 #include "runner/sys/error.h"
 #include "runner/sys/files.h"
+#include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 
 namespace relight {
@@ -40,6 +41,13 @@ void check_expected(const Params& params, const RecoverySet& set) {
                 "it was sealed " + sys::show_duration(age) + " ago, at " + set.text("time") +
                     ", and may be " + sys::show_duration(params.duration("max_age")) + " old",
                 "take a new backup: what was written since would be lost");
+}
+
+// As backup.seal writes it: a path of the set's; null: it names none, or several.
+Json part_of(const RecoverySet& set, const char* part, const char* field) {
+  const Json about = set.json.value(part, Json());
+  const Json path = about.is_object() ? about.value(field, Json()) : Json();
+  return path.is_string() && path != "" ? Json(set.folder + "/" + path.get<std::string>()) : Json();
 }
 
 class Verify : public Step {
@@ -88,7 +96,10 @@ class Verify : public Step {
     return {{"set", set.folder},
             {"product", set.text("product")},
             {"version", set.text("version")},
-            {"time", set.text("time")}};
+            {"time", set.text("time")},
+            {"dump", part_of(set, "database", "dump")},
+            {"archive", part_of(set, "blobs", "archive")},
+            {"manifest", part_of(set, "blobs", "manifest")}};
   }
 
   std::string state_digest(const Params& params, Call& call) const override {
@@ -160,6 +171,9 @@ const StepType backup_verify = {
             {.name = "product", .doc = "what it is a backup of"},
             {.name = "version", .doc = "its version"},
             {.name = "time", .doc = "when it was sealed, in UTC"},
+            {.name = "dump", .doc = "its dump of the database; null: it has none"},
+            {.name = "archive", .doc = "its archive of the blobs; null: it has none, or several"},
+            {.name = "manifest", .doc = "the manifest of that; null: it has none"},
         },
     .in_doubt = InDoubt::again,
     .undo = Undo::whole,

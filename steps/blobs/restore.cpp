@@ -2,9 +2,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <chrono>
-
 #include "runner/step/access.h"
 #include "runner/step/newer.h"
 #include "runner/step/parents.h"
@@ -18,6 +15,7 @@
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
 #include "steps/blobs/lib/source.h"
+#include "steps/blobs/lib/unpack.h"
 
 namespace relight {
 namespace {
@@ -26,9 +24,6 @@ using blobs::Content;
 using blobs::Differences;
 using blobs::Hashes;
 using blobs::Source;
-
-constexpr const char* other_copy =
-    "restore from another copy of the backup, or make its manifest anew if it is the manifest that is wrong";
 
 // blobs.sha256, else MANIFEST, beside blobs.tar.zst or the folder blobs.
 std::string manifest_beside(const std::string& from) {
@@ -118,7 +113,7 @@ class Restore : public Step {
   Json apply(const Params& params, Call& call) const override {
     const std::string into = into_of(params, call);
     Switch move(call, into);
-    if (move.state() == Switch::State::nothing) unpack_beside(params, call, move);
+    if (move.state() == Switch::State::nothing) unpack_new(params, call, move);
     failpoint("blobs.restore:unpacked");
     move.commit();
     failpoint("blobs.restore:switched");
@@ -197,14 +192,14 @@ class Restore : public Step {
   static void add_differences(const Differences& differences, const Source& source, Preview& preview) {
     const std::string backup = source.path;
     if (!differences.different.empty())
-      preview.problems.push_back(
-          {"blobs differ from their manifest", backup, blobs::some_of(differences.different), other_copy});
+      preview.problems.push_back({"blobs differ from their manifest", backup,
+                                  blobs::some_of(differences.different), blobs::other_copy});
     if (!differences.missing.empty())
-      preview.problems.push_back(
-          {"blobs of the manifest are missing", backup, blobs::some_of(differences.missing), other_copy});
+      preview.problems.push_back({"blobs of the manifest are missing", backup,
+                                  blobs::some_of(differences.missing), blobs::other_copy});
     if (!differences.extra.empty())
       preview.problems.push_back(
-          {"files are not in the manifest", backup, blobs::some_of(differences.extra), other_copy});
+          {"files are not in the manifest", backup, blobs::some_of(differences.extra), blobs::other_copy});
   }
 
   static void preview_target(const Params& params, const std::string& into, Preview& preview) {
@@ -240,90 +235,21 @@ class Restore : public Step {
     }
   }
 
-  static void unpack_beside(const Params& params, Call& call, Switch& move) {
+  static void unpack_new(const Params& params, Call& call, Switch& move) {
     const Source source = source_of(params);
     std::optional<sys::User> user;
     if (params.has("owner")) user = sys::user_named(params.text("owner"));
     if (const auto problem = in_the_way(move.target()))
       throw Error(ErrorKind::refused, problem->what, problem->on, problem->why, problem->hint);
-    Hashes manifest;
-    if (!source.manifest.empty()) manifest = blobs::read_manifest(source.manifest);
+    const Hashes manifest = source.manifest.empty() ? Hashes() : blobs::read_manifest(source.manifest);
 
     move.prepare();
     make_parents(call, move.target());
     failpoint("blobs.restore:begun");
-    sys::UnpackOptions options;
-    options.keep_owners = !user.has_value();
-    options.resume_as = "blobs.restore inside " + source.inside;
-    if (!sys::unpacking_begun(source.path, move.beside(), options)) {
-      move.drop_new();  // of another attempt, which was not about the same
-      sys::make_folders(move.beside(), 0700);
-    }
-    failpoint("blobs.restore:unpacking");
-
-    try {
-      Content content = unpack(source, move.beside(), options, call);
-      if (!source.manifest.empty()) {
-        const Differences differences = blobs::compare(manifest, content.files);
-        if (differences.any())
-          throw Error(ErrorKind::permanent, "the blobs are not those of their manifest", source.path,
-                      blobs::show(differences), other_copy);
-      }
-      finish_folders(content, user, move);
-      call.note("unpacked", {{"files", content.files.size()}, {"bytes", content.bytes}});
-    } catch (const Error& error) {
-      if (error.kind != ErrorKind::transient) move.drop_new();
-      throw;
-    }
+    const Content content = blobs::unpack_beside(source, manifest, user, move, call);
+    call.note("unpacked", {{"files", content.files.size()}, {"bytes", content.bytes}});
     failpoint("blobs.restore:noted");
     move.mark();
-  }
-
-  static Content unpack(const Source& source, const std::string& folder, sys::UnpackOptions options,
-                        Call& call) {
-    Content content;
-    Hashes hashes;
-    options.each = [&](sys::ArchiveEntry& entry) { return content.add(source, entry); };
-    options.hashed = [&](const sys::ArchiveEntry& entry, const std::string& hash) {
-      hashes[entry.path] = hash;
-    };
-    options.progress = [&](std::uint64_t, std::uint64_t bytes) { call.progress("unpack", bytes, 0); };
-    options.stop = [&] { return call.stop_wanted(); };
-    if (source.is_folder())
-      sys::copy_checked(source.path, folder, options);
-    else
-      sys::unpack(source.path, folder, options);
-    for (const auto& [path, hash] : hashes) content.files[path] = hash;
-    content.resolve_links(source.path);
-    return content;
-  }
-
-  // The owner of everything, and the owner and mode of the folder itself: as the backup says, else as the
-  // folder that is replaced. DURABLE
-  static void finish_folders(const Content& content, const std::optional<sys::User>& user,
-                             const Switch& move) {
-    const std::string& folder = move.beside();
-    const auto give = [](const std::string& path, uid_t uid, gid_t gid) {
-      if (lchown(path.c_str(), uid, gid) != 0) throw system_error(errno, "cannot change the owner", path);
-    };
-    if (user)
-      sys::walk(folder,
-                [&](const sys::Entry& entry) { give(folder + "/" + entry.path, user->uid, user->gid); });
-
-    struct stat old;
-    const bool had_old = stat(move.target().c_str(), &old) == 0;
-    if (user)
-      give(folder, user->uid, user->gid);
-    else if (geteuid() == 0 && content.top)
-      give(folder, content.top->owner.uid, content.top->owner.gid);
-    else if (geteuid() == 0 && had_old)
-      give(folder, old.st_uid, old.st_gid);
-    const mode_t mode = content.top ? content.top->mode & 07777 : had_old ? old.st_mode & 07777 : 0755;
-    sys::sync_tree(folder);
-    // As late as can be: killed from here to the mark, it is unpacked afresh.
-    sys::forget_unpacking(folder);
-    if (chmod(folder.c_str(), mode) != 0) throw system_error(errno, "cannot change the mode", folder);
-    sys::sync_folder(folder);
   }
 };
 

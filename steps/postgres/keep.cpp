@@ -1,5 +1,6 @@
 // postgres.keep: a copy of a database, or of a stopped cluster, as it is now, to go back to.
 #include "runner/step/access.h"
+#include "runner/step/in_image.h"
 #include "runner/step/kept_copy.h"
 #include "runner/step/newer.h"
 #include "runner/step/step.h"
@@ -13,6 +14,8 @@
 #include "steps/postgres/lib/cluster.h"
 #include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/database_state.h"
+#include "steps/postgres/lib/dump_foresee.h"
+#include "steps/postgres/lib/dump_restore.h"
 #include "steps/postgres/lib/rename.h"
 #include "steps/postgres/lib/rename_definition.h"
 #include "steps/postgres/lib/server.h"
@@ -33,6 +36,39 @@ void check_given(const Params& params) {
         "`data` and `database` are " + std::string(params.has("data") ? "both" : "neither") + " given",
         "write database = \"NAME\" for one database of a running server, data = \"/path\" for a cluster "
         "that is stopped");
+  if (params.has("data") && params.has("dump"))
+    throw Error(ErrorKind::refused, "cannot go back to this backup", "postgres.keep",
+                "`dump` is of one database, and `data` names a whole cluster",
+                "keep its databases, each with its dump, or leave `dump` out");
+}
+
+std::string told_of(const Params& params, const DumpLook& dump) {
+  const auto moment = moment_of_dump(params, dump);
+  return "the backup " + params.text("dump") +
+         (moment ? " of " + sys::show_time(*moment) : ", which does not say of when it is");
+}
+
+// Looks at the backup that would stand in for a copy that is gone: whether it could be restored, and where.
+DumpLook need_backup(const Params& params, Call& call, const DatabaseServer& server, sys::Sql& sql,
+                     DumpDepth depth) {
+  const std::string path = sys::absolute(params.text("dump"));
+  const auto person = [](const Problem& problem) {
+    return Error(ErrorKind::needs_person, problem.what, problem.on, problem.why, problem.hint);
+  };
+  if (!sys::exists(path))
+    throw person({"cannot read the dump", path, "it is not there", "bring the backup back to its place"});
+  Preview seen;
+  const DumpLook dump = foresee_dump(params, call, server, &sql, seen, depth);
+  if (!seen.problems.empty()) throw person(seen.problems.front());
+  if (seen.verdict == Preview::Verdict::cannot_yet_tell)
+    throw person({"cannot restore the dump", path, sys::join(seen.hints, "; "), "mend that first"});
+  for (const auto& [folder, bytes] : seen.space)
+    if (const std::uint64_t free = sys::free_bytes(folder); free < bytes)
+      throw person(
+          {"too little disk space", folder,
+           sys::show_size(bytes) + " needed beside what lies there, " + sys::show_size(free) + " free",
+           "free some, then go on"});
+  return dump;
 }
 
 // A cluster that is stopped: the folder is all there is of it.
@@ -109,8 +145,10 @@ class Keep : public Step {
     sys::Sql sql = server.connect(call);
     DatabaseSwitch move(call, sql, server.database());
     if (move.state() == DatabaseSwitch::State::nothing) {
-      if (made) throw copy_is_gone(call, "database " + server.database(), "database " + move.fresh());
-      return move.drop_new();
+      if (!made) return move.drop_new();
+      if (!params.has("dump"))
+        throw copy_is_gone(call, "database " + server.database(), "database " + move.fresh());
+      take_backup(params, call, server, sql, move);
     }
     move.commit(params.flag("end_sessions"),
                 [&] { return carried(server.database(), call.notes().at("definition"), ""); });
@@ -143,11 +181,22 @@ class Keep : public Step {
     if (!call.notes().contains("activity")) return {};
     const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
-    if (DatabaseSwitch(call, sql, server.database()).state() == DatabaseSwitch::State::nothing)
-      return {"database " + server.database() + ": " + copy_gone};
+    const std::string of = "database " + server.database();
+    const DatabaseSwitch move(call, sql, server.database());
+    std::vector<std::string> lines;
+    if (move.state() == DatabaseSwitch::State::nothing) {
+      if (!params.has("dump")) return {of + ": " + copy_gone};
+      try {
+        const DumpLook dump = need_backup(params, call, server, sql, DumpDepth::every_byte);
+        lines.push_back(told_instead(of, told_of(params, dump)));
+      } catch (const Error& error) {
+        throw no_way_back(of, error);
+      }
+      if (!move.there(server.database())) return lines;
+    }
     const std::string told = written_between(call.notes()["activity"], activity_of(server, sql, call));
-    if (told.empty()) return {};
-    return {"database " + server.database() + ": " + told + kept_aside};
+    if (!told.empty()) lines.push_back(of + ": " + told + kept_aside);
+    return lines;
   }
 
   void settle(const Params& params, Call& call) const override {
@@ -232,6 +281,27 @@ class Keep : public Step {
     failpoint("postgres.keep:copied");
     move.mark();
   }
+
+  static void take_backup(const Params& params, Call& call, const DatabaseServer& server, sys::Sql& sql,
+                          DatabaseSwitch& move) {
+    const std::string of = "database " + server.database();
+    try {
+      // Of an undo that was killed.
+      if (params.has("via")) end_in_image(call);
+      end_sessions_named(sql, server.session());
+      // Once it is begun, what is missing of it is not known: a full disk is told then by what fills it.
+      if (!call.notes().contains(from_backup_note))
+        need_backup(params, call, server, sql, planned_depth(call));
+      restore_beside(params, call, server, sql, move, call.notes().at("definition"),
+                     [&](const DumpLook& dump) {
+                       note_instead(call, of, told_of(params, dump));
+                       failpoint("postgres.keep:from_backup");
+                     });
+    } catch (const Error& error) {
+      if (error.kind == ErrorKind::transient) throw;
+      throw no_way_back(of, error);
+    }
+  }
 };
 
 }  // namespace
@@ -248,7 +318,8 @@ const StepType postgres_keep = {
         "then, until `relight keep --drop`. With `database` the server runs, and copies it as a template; "
         "with "
         "`data` the cluster is stopped, and its folder is copied (blocks are shared where the file system "
-        "can).",
+        "can). Where the copy is gone by then, the database is restored from `dump`, a backup that was taken "
+        "before: a rollback tells that first, and does not begin where the backup would not restore.",
     .example = "postgres.keep \"keep\" { database = \"aihummer\", as = \"postgres\" }",
     .fields =
         {
@@ -265,6 +336,14 @@ const StepType postgres_keep = {
              .fallback = "",
              .doc = "the data directory of a cluster that is stopped",
              .example = "\"/var/lib/postgresql/15/main\"",
+             .choices = {}},
+            {.name = "dump",
+             .type = FieldType::location,
+             .required = false,
+             .fallback = "",
+             .doc = "the backup of `database` that a rollback takes where the copy is gone: what "
+                    "postgres.restore takes; without one it stops there",
+             .example = "dump.path",
              .choices = {}},
             server_via_field(),
             server_field(),

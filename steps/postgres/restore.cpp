@@ -1,8 +1,4 @@
 // postgres.restore: a database out of a dump, restored under a hidden name, checked, and renamed.
-#include <algorithm>
-#include <thread>
-
-#include "runner/step/in_image.h"
 #include "runner/step/newer.h"
 #include "runner/step/step.h"
 #include "runner/step/value.h"
@@ -13,10 +9,9 @@
 #include "steps/postgres/lib/activity.h"
 #include "steps/postgres/lib/database_server.h"
 #include "steps/postgres/lib/database_state.h"
-#include "steps/postgres/lib/dump_archive.h"
 #include "steps/postgres/lib/dump_foresee.h"
-#include "steps/postgres/lib/dump_load.h"
 #include "steps/postgres/lib/dump_look.h"
+#include "steps/postgres/lib/dump_restore.h"
 #include "steps/postgres/lib/globals.h"
 #include "steps/postgres/lib/rename.h"
 #include "steps/postgres/lib/rename_definition.h"
@@ -26,16 +21,8 @@ namespace {
 
 using namespace postgres;
 
-constexpr int most_jobs = 32;
-
 Problem problem_of(const Error& error) {
   return {error.failed, error.on, error.why, error.hint};
-}
-
-int jobs_of(const Params& params) {
-  if (params.has("jobs"))
-    return static_cast<int>(std::clamp<std::int64_t>(params.integer("jobs"), 1, most_jobs));
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, most_jobs);
 }
 
 class Restore : public Step {
@@ -77,7 +64,17 @@ class Restore : public Step {
     const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     DatabaseSwitch move(call, sql, server.database());
-    if (move.state() == DatabaseSwitch::State::nothing) restore_beside(params, call, server, sql, move);
+    if (move.state() == DatabaseSwitch::State::nothing) {
+      const Json old = database_definition(sql, server.database());
+      restore_beside(params, call, server, sql, move, old, [&](const DumpLook& dump) {
+        call.note("restoring", {{"under", move.fresh()}});
+        call.note("carried", old.is_null()
+                                 ? carried(server.database(), dump.definition, params.text_or("owner", ""))
+                                 : std::vector<std::string>());
+        failpoint("postgres.restore:begun");
+        if (params.has("globals")) make_missing_roles(read_globals(globals_of(params)), sql, call);
+      });
+    }
     move.commit(params.flag("end_sessions"), [&] {
       const Json old = database_definition(sql, server.database());
       if (!old.is_null()) return carried(server.database(), old, params.text_or("owner", ""));
@@ -135,59 +132,6 @@ class Restore : public Step {
     const DatabaseServer server(params, call);
     sys::Sql sql = server.connect(call);
     return database_state(server, sql, call);
-  }
-
- private:
-  static void restore_beside(const Params& params, Call& call, const DatabaseServer& server, sys::Sql& sql,
-                             DatabaseSwitch& move) {
-    Preview preview;
-    const DumpLook dump = foresee_dump(params, call, server, &sql, preview, planned_depth(call));
-    if (!preview.problems.empty()) {
-      const Problem& first = preview.problems.front();
-      throw Error(ErrorKind::refused, first.what, first.on, first.why, first.hint);
-    }
-    const std::string name = dump.format == DumpFormat::plain ? "psql" : "pg_restore";
-    const EndsInImage ends(call, server.in_container());
-    const ClientProgram program = server.program(name, server_major(sql), call);
-    if (!program.there())
-      throw Error(ErrorKind::refused, "cannot restore the dump", name, "there is no such program",
-                  program.mend());
-    const std::string owner = params.text_or("owner", "");
-    const Json old = database_definition(sql, server.database());
-
-    call.note("restoring", {{"under", move.fresh()}});
-    call.note("carried", old.is_null() ? carried(server.database(), dump.definition, owner)
-                                       : std::vector<std::string>());
-    failpoint("postgres.restore:begun");
-    if (params.has("globals")) make_missing_roles(read_globals(globals_of(params)), sql, call);
-    const DumpLoad load{.program = program,
-                        .path = sys::absolute(params.text("dump")),
-                        .database = move.fresh(),
-                        .format = dump.format,
-                        .jobs = jobs_of(params)};
-    const std::string create =
-        old.is_null() ? creation(move.fresh(), dump.definition, owner) : creation(move.fresh(), old, owner);
-    try {
-      if (dump.format == DumpFormat::plain) {
-        move.make(create);
-        failpoint("postgres.restore:made");
-        load_plain(load, server, call);
-      } else {
-        load_archive(load, dump, create, server, move, call);
-      }
-      failpoint("postgres.restore:loaded");
-      Json restored = checked_restore(call, server, move.fresh(), dump);
-      const auto moment = moment_of_dump(params, dump);
-      restored["last_commit"] = moment ? Json(sys::show_time(*moment)) : Json(nullptr);
-      call.note("restored", restored);
-    } catch (const Error& error) {
-      // What is loaded is kept for a resume, but where it is the disk that it fills.
-      const bool goes_on = !move.reached().empty() && error.why.find("No space left") == std::string::npos;
-      if (error.kind != ErrorKind::transient && !goes_on) move.drop_new();
-      throw;
-    }
-    failpoint("postgres.restore:checked");
-    move.mark();
   }
 };
 

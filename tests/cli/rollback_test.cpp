@@ -5,6 +5,7 @@
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "runner/sys/wait.h"
+#include "tests/support/mounted.h"
 #include "tests/support/postgres.h"
 #include "tests/support/program.h"
 
@@ -120,4 +121,161 @@ postgres.keep "database" { database = "app", server = input.server }
   back = bench.relight({"resume", "--done", "blobs"});
   INFO(back.out, back.err);
   CHECK(back.exit == 0);
+}
+
+namespace {
+
+// A folder and a database with a backup, kept; and both copies removed by hand.
+struct Lost : Bench {
+  Lost() {
+    postgres.execute("create database app");
+    postgres.execute("create table notes (body text); insert into notes values ('old')", "app");
+    sys::make_folders(file("data"));
+    write("data/a", "old");
+    const Ran ran = run(R"(
+runbook "keep" {}
+local input = inputs { dir = { doc = "where", type = "path" }, server = { doc = "its server" } }
+local dump = postgres.dump "dump" { database = "app", server = input.server, into = input.dir / "set/app.dump" }
+local packed = blobs.archive "archive" { from = input.dir / "data", into = input.dir / "set/data.tar.zst" }
+blobs.keep "blobs" { path = input.dir / "data", archive = packed.path, manifest = packed.manifest }
+postgres.keep "database" { database = "app", server = input.server, dump = dump.path }
+shell.run "later" { command = { "/bin/true" }, undo = { "/bin/touch", input.dir / "undone" } }
+)",
+                        {"--set", "dir=" + path(), "--set", "server=" + postgres.conninfo()});
+    INFO(ran.out, ran.err);
+    REQUIRE(ran.exit == 0);
+    write("data/a", "new");
+    postgres.execute("update notes set body = 'new'", "app");
+    const Json steps = status()["steps"];
+    id = status()["run"];
+    sys::remove_tree(steps[2]["outputs"]["copy"]);
+    postgres.execute("drop database \"" + steps[3]["outputs"]["copy"].get<std::string>() + "\"");
+  }
+  std::string told(const Ran& ran) const { return flat(ran.out + ran.err); }
+
+  Postgres postgres;
+  std::string id;
+};
+
+}  // namespace
+
+TEST_CASE("a copy that is gone is told first with the backup that stands in for it, and what that lacks") {
+  Lost bench;
+  const auto has = [](const std::string& text, const std::string& part) {
+    INFO(text);
+    CHECK(text.find(part) != std::string::npos);
+  };
+  const std::string dump = "the backup " + bench.file("set/app.dump") + " of 20";
+  const std::string archive = "the backup " + bench.file("set/data.tar.zst") + " of 20";
+  const Ran asked = bench.relight({"rollback"});
+  CHECK(asked.exit == 2);
+  for (const auto& [of, backup] :
+       {std::pair(std::string("database: database app"), dump), {"blobs: " + bench.file("data"), archive}}) {
+    has(bench.told(asked), of + ": the kept copy is gone: a rollback restores " + backup);
+    has(bench.told(asked), "what was written between then and the stop is LOST");
+  }
+  has(bench.told(asked), "blobs: " + bench.file("data") + ": 1 file was written; a rollback puts that aside");
+
+  const Ran back = bench.relight({"rollback", "--yes"});
+  CHECK(back.exit == 0);
+  has(bench.told(back), "rolled back: what the run changed is as it was before, but for");
+  has(bench.told(back), "database: the kept copy of database app was gone: it is back from " + dump);
+  has(bench.told(bench.relight({"report"})),
+      "the kept copy of " + bench.file("data") + " was gone: it is back from " + archive);
+  CHECK(bench.status()["steps"][2]["from_backup"].is_string());
+  CHECK(bench.read("data/a") == "old");
+  CHECK(bench.postgres.value("select body from notes", "app") == "old");
+  // What was newer is kept aside.
+  const std::string kept = bench.relight({"keep"}).out;
+  has(kept, "database relight_old_");
+  has(kept, bench.file(".data.relight-"));
+  CHECK(bench.relight({"keep", "--drop", bench.id, "--yes"}).exit == 0);
+  CHECK(bench.postgres.value("select count(*) from pg_database where datname like 'relight%'") == "0");
+  CHECK(bench.postgres.value("select body from notes", "app") == "old");
+}
+
+TEST_CASE("a rollback whose copy is gone does not begin where its backup would not restore") {
+  Lost bench;
+  std::string step, why;
+  SUBCASE("the dump is gone") {
+    sys::remove_file(bench.file("set/app.dump"));
+    step = "database";
+    why = "cannot read the dump: " + bench.file("set/app.dump") + ": it is not there";
+  }
+  SUBCASE("the dump is damaged") {
+    std::string bytes = bench.read("set/app.dump");
+    bytes.resize(bytes.size() - 10);
+    bench.write("set/app.dump", bytes);
+    step = "database";
+    why = "cut off or damaged";
+  }
+  SUBCASE("the archive is gone") {
+    sys::remove_file(bench.file("set/data.tar.zst"));
+    step = "blobs";
+    why = "cannot read the blobs: " + bench.file("set/data.tar.zst") + ": it is not there";
+  }
+  SUBCASE("the archive holds something else") {
+    std::string sums = bench.read("set/data.sha256");
+    sums[0] = sums[0] == '0' ? '1' : '0';
+    bench.write("set/data.sha256", sums);
+    step = "blobs";
+    why = "the blobs are not those of their manifest";
+  }
+  for (const bool json : {false, true}) {
+    std::vector<std::string> words{"rollback", "--yes"};
+    if (json) words.push_back("--json");
+    const Ran back = bench.relight(words);
+    INFO(back.out, back.err);
+    CHECK(back.exit == 4);
+    CHECK(bench.told(back).find("cannot roll back, and has undone nothing: step " + step +
+                                ": the kept copy is gone, and the backup cannot stand in") !=
+          std::string::npos);
+    CHECK(bench.told(back).find(why) != std::string::npos);
+    CHECK(bench.told(back).find("`relight rollback " + bench.id + " --done " + step + "`") !=
+          std::string::npos);
+    if (!json) CHECK(bench.told(back).find(step + ": NO WAY BACK: ") != std::string::npos);
+  }
+  // Nothing was begun.
+  CHECK_FALSE(sys::exists(bench.file("undone")));
+  CHECK(bench.run_state() == "done");
+  CHECK(bench.read("data/a") == "new");
+  CHECK(bench.postgres.value("select body from notes", "app") == "new");
+
+  // Brought back by hand, it is passed over.
+  const Ran back = bench.relight({"rollback", "--yes", "--done", step});
+  INFO(back.out, back.err);
+  CHECK(back.exit == 0);
+  CHECK(bench.run_state() == "rolled-back");
+  CHECK(sys::exists(bench.file("undone")));
+  CHECK(bench.read("data/a") == (step == "blobs" ? "new" : "old"));
+  CHECK(bench.postgres.value("select body from notes", "app") == (step == "blobs" ? "old" : "new"));
+}
+
+TEST_CASE("a rollback whose copy is gone does not begin where the disk is too small for the backup") {
+  Bench bench;
+  const Mounted disk(bench.file("disk"), Mounted::Kind::tmpfs, "16m");
+  sys::make_folders(bench.file("disk/data"));
+  bench.write("disk/data/a", std::string(4 << 20, 'a'));
+  const Ran ran = bench.run(R"(
+runbook "keep" {}
+local input = inputs { dir = { doc = "where", type = "path" } }
+local packed = blobs.archive "archive" { from = input.dir / "disk/data", into = input.dir / "data.tar.zst" }
+blobs.keep "blobs" { path = input.dir / "disk/data", archive = packed.path, manifest = packed.manifest }
+)",
+                            {"--set", "dir=" + bench.path()});
+  INFO(ran.out, ran.err);
+  REQUIRE(ran.exit == 0);
+  sys::remove_tree(bench.status()["steps"][1]["outputs"]["copy"]);
+  bench.write("disk/data/a", "new");
+  bench.write("disk/filler", std::string(14 << 20, 'f'));
+  const Ran full = bench.relight({"rollback", "--yes"});
+  CHECK(full.exit == 4);
+  INFO(full.out, full.err);
+  CHECK(flat(full.err).find("too little disk space: " + bench.file("disk") + ": 4.2 MB needed") !=
+        std::string::npos);
+  CHECK(bench.run_state() == "done");
+  CHECK(bench.read("disk/data/a") == "new");
+  sys::remove_file(bench.file("disk/filler"));
+  CHECK(bench.relight({"rollback", "--yes"}).exit == 0);
+  CHECK(bench.read("disk/data/a").size() == 4 << 20);
 }

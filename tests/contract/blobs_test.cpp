@@ -83,8 +83,39 @@ struct Keep : Fixture {
   }
 };
 
+// Somebody has removed the copy, and the backup stands in.
+struct KeepGone : Keep {
+  KeepGone() {
+    for (const char* entry : {"folder", ".hidden", "neighbour", "same", ".link"})
+      sys::remove_tree(path(std::string("srv/blobs/") + entry));
+    sys::make_folders(path("srv/blobs/3f"), 0711);
+    write("srv/blobs/3f/two", std::string(300000, 'x'), 0640);
+    sys::make_folders(path("backup"));
+  }
+  Json params() const override {
+    return {{"path", path("srv/blobs")},
+            {"archive", path("backup/blobs.tar.zst")},
+            {"manifest", path("backup/blobs.sha256")}};
+  }
+  std::vector<std::string> busy() const override { return {"srv", "srv/blobs", "backup"}; }
+  void before_undo() const override {
+    sys::Command command;
+    command.argv = {"/bin/bash", "-ec",
+                    "cd srv/.blobs.relight-* && find . -type f -exec sha256sum {} + | sed 's, \\./, ,' "
+                    ">../../backup/blobs.sha256 && tar --zstd -cf ../../backup/blobs.tar.zst . && "
+                    "rm -rf $PWD"};
+    command.cwd = world();
+    sys::output_of(command, "cannot prepare a test");
+  }
+  void forget_what_stays(Look& look) const override {
+    Keep::forget_what_stays(look);
+    std::erase_if(look, [](const auto& entry) { return entry.first.starts_with("backup/"); });
+  }
+};
+
 const Subjects blobs{
     subject<Keep>("blobs.keep", "a folder"),
+    subject<KeepGone>("blobs.keep", "a folder, from the backup", 2),
     subject<Blobs>("blobs.restore", "no blobs yet"),
     subject<OldBlobs>("blobs.restore", "in place of others", 3),
     subject<FromFolder>("blobs.restore", "out of a folder", 3),

@@ -34,6 +34,9 @@ class Fixture {
   // Of the type's state digest what is the same in every case: not the times of a file made anew.
   virtual std::string steady_digest(const std::string& digest) const { return digest; }
 
+  // What becomes of the world between an apply that finished and the first undo of it.
+  virtual void before_undo() const {}
+
   // Ends in good order what the step has left running, before the rest is killed.
   virtual void put_away() const {}
 

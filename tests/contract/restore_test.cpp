@@ -20,8 +20,10 @@ struct Prepared {
         "contract_old");
     server.run("pg_dump", {"--format=custom", "--file=" + dump(), "contract_old"});
     server.execute("delete from notes where id > 7; create table newer (a int)", "contract_old");
+    server.run("pg_dump", {"--format=custom", "--file=" + dump_of_old(), "contract_old"});
   }
   std::string dump() const { return server.folder() + "/ember.dump"; }
+  std::string dump_of_old() const { return server.folder() + "/old.dump"; }
   Postgres server;
 };
 
@@ -107,8 +109,23 @@ struct KeepDatabase : OldDatabase {
   Json steady(Json) const override { return Json::object(); }
 };
 
+// Somebody has dropped the copy, and the backup stands in.
+struct KeepGone : KeepDatabase {
+  Json params() const override {
+    Json params = KeepDatabase::params();
+    params["dump"] = prepared().dump_of_old();
+    return params;
+  }
+  void before_undo() const override {
+    server().execute("drop database " + sys::quote_identifier(server().value(
+                                            "select datname from pg_database where datname ~ '^relight_2'")));
+    server().execute("insert into notes (body) values ('newer than the backup')", "ember");
+  }
+};
+
 const Subjects restore{
     subject<KeepDatabase>("postgres.keep", "a database"),
+    subject<KeepGone>("postgres.keep", "a database, from the backup", 12),
     subject<OldDatabase>("postgres.restore", "in place of a database", 12),
     subject<NoDatabase>("postgres.restore", "no database yet", 12),
 };

@@ -190,6 +190,8 @@ Outcome Trial::resume(FailpointWatch watch) {
 }
 
 Outcome Trial::undo(bool finished, FailpointWatch watch) {
+  if (finished && !undone_) fixture_->before_undo();
+  undone_ = undone_ || finished;
   return act(
       "undo",
       [&](const Step& step, const Params& params, Call& call) {

@@ -61,6 +61,7 @@ class Trial {
   Redactor secrets_;
   std::set<int> ours_;  // processes that are the fixture's
   Json outputs_;        // of the apply that finished, else null
+  bool undone_ = false;
 };
 
 }  // namespace relight

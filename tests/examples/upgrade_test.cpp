@@ -44,6 +44,55 @@ TEST_CASE("an upgrade ends with the new version, the old data, and a backup that
   CHECK(kept.out.find("database relight_old_") != std::string::npos);
 }
 
+TEST_CASE("an upgrade whose kept copies are lost goes back to the moment of its backup, killed and resumed") {
+  EmberHost host;
+  // The backup is taken by another run, before more is written.
+  REQUIRE(host.upgrade("1.1.0").exit == 0);
+  const std::string backup = host.backup, moment = host.before;
+  REQUIRE(host.relight({"rollback", "--yes"}).exit == 0);
+  REQUIRE(host.relight({"keep", "--drop", host.status()["run"], "--yes"}).exit == 0);
+  REQUIRE(host.ask("POST", "/api/notes", R"({"title": "later", "body": "than the backup"})").status == 201);
+  const Ran ran = host.upgrade("1.1.0", {"--set", "backup=" + backup, "--set", "max_age=6h"});
+  INFO(ran.out, ran.err);
+  REQUIRE(ran.exit == 0);
+  host.backup = backup;
+  REQUIRE(host.ask("POST", "/api/notes", R"({"title": "hours", "body": "later"})").status == 201);
+  REQUIRE(host.ask("POST", "/api/notes/1/attachments?name=b", "newer").status == 201);
+  host.lose_copies();
+
+  const std::string stands_in = "the kept copy is gone: a rollback restores the backup " + backup;
+  const Ran asked = host.relight({"rollback"});
+  CHECK(asked.exit == 2);
+  CHECK(flat(asked.out).find("keep-database: database ember: " + stands_in) != std::string::npos);
+  CHECK(flat(asked.out).find("keep-blobs: " + host.file("home/blobs") + ": " + stands_in) !=
+        std::string::npos);
+  CHECK(host.version() == "1.1.0");
+  CHECK(killed_when(host, {"rollback", "--yes"}, "keep-database", "undoing"));
+  const Ran back = host.relight({"resume"});
+  INFO(back.out, back.err);
+  CHECK(back.exit == 0);
+  CHECK(host.before == moment);
+  CHECK(host.is_back());
+  CHECK(flat(back.out).find("keep-database: the kept copy of database ember was gone: it is back from the "
+                            "backup " +
+                            backup) != std::string::npos);
+  CHECK(host.relight({"keep"}).out.find("database relight_old_") != std::string::npos);
+}
+
+TEST_CASE("an upgrade that fails after its kept copies were lost goes back to the backup by itself") {
+  EmberHost host;
+  REQUIRE(killed_when(host, host.words("1.2.0-health"), "ember", "started"));
+  host.lose_copies();
+  const Ran ran = host.relight({"resume"});
+  INFO(ran.out, ran.err);
+  CHECK(ran.exit == 3);
+  CHECK(host.is_back());
+  CHECK(flat(ran.out).find("failed, and rolled back: what the run changed is as it was before, but for") !=
+        std::string::npos);
+  CHECK(flat(ran.out).find("keep-database: the kept copy of database ember was gone") != std::string::npos);
+  CHECK(flat(ran.out).find("keep-blobs: the kept copy of ") != std::string::npos);
+}
+
 namespace {
 
 // A client that writes notes, one after the other, until it is refused.

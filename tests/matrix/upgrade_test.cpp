@@ -126,10 +126,11 @@ class Upgrade : public WayBack {
   std::vector<std::string> words_;
 };
 
-// An upgrade that went well, taken back by hand after the new version was written to.
+// An upgrade that went well, taken back by hand after the new version was written to; `gone`: and after
+// somebody has removed what was kept, so that the backup stands in.
 class ByHand : public WayBack {
  public:
-  ByHand() : WayBack(0) {
+  explicit ByHand(bool gone = false) : WayBack(0), gone_(gone) {
     begin({});
     comes_back();
     passes = crashing_.passes();
@@ -149,6 +150,7 @@ class ByHand : public WayBack {
     need(host_.ask("POST", "/api/notes", R"({"title": "later", "body": "than the upgrade"})").status == 201 &&
              host_.ask("POST", "/api/notes/1/attachments?name=later", "a later blob").status == 201,
          "the new version takes nothing");
+    if (gone_) host_.lose_copies();
     go({"rollback", "--yes"}, crash);
   }
   void resume(const Crash& crash) override {
@@ -180,6 +182,7 @@ class ByHand : public WayBack {
     need(sys::run(command).ok(), "the later blob is not kept aside");
   }
 
+  const bool gone_;
   std::string backup_;
 };
 
@@ -241,4 +244,11 @@ TEST_CASE(
     "a rollback by hand that is killed anywhere ends with the old version and data, and keeps the newer") {
   if (!prepare()) return;
   if (auto way = undisturbed<ByHand>("by hand")) kill_all_over(*way, "by hand", 1, 100);
+}
+
+TEST_CASE(
+    "a rollback by hand whose copies are gone ends with the old version and the backup's data, killed "
+    "anywhere") {
+  if (!prepare()) return;
+  if (auto way = undisturbed<ByHand>("from the backup", true)) kill_all_over(*way, "from the backup", 1, 60);
 }

@@ -127,6 +127,15 @@ bool EmberHost::is_back() const {
   return runs == "1.0.0" && holds == before && ended == "rolled-back" && verified.exit == 0;
 }
 
+void EmberHost::lose_copies() const {
+  const Json steps = status().at("steps");
+  for (const Json& step : steps) {
+    if (step.at("name") == "keep-blobs") sys::remove_tree(step.at("outputs").at("copy"));
+    if (step.at("name") == "keep-database")
+      postgres.execute("drop database \"" + step.at("outputs").at("copy").get<std::string>() + "\"");
+  }
+}
+
 bool killed_when(const Bench& bench, std::vector<std::string> words, const std::string& step,
                  const std::string& event) {
   sys::remove_file(bench.file("started.out"));

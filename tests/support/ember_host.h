@@ -35,6 +35,9 @@ struct EmberHost : Bench {
   // A failed check unless the old version answers with the old data, and the backup of the attempt verifies.
   bool is_back() const;
 
+  // What the last upgrade has kept is removed by hand, the database's copy and the blobs'.
+  void lose_copies() const;
+
   std::unique_ptr<Mounted> disk;
   Postgres postgres;
   int port = free_port();
