@@ -1,5 +1,6 @@
-// What a dump says of its contents: as the list that pg_restore prints, and as a tar.
+// What a dump says of its contents: as the list that pg_restore prints, as a tar, and as a custom one.
 #include "steps/postgres/lib/dump_contents.h"
+#include "steps/postgres/lib/dump_blocks.h"
 #include "steps/postgres/lib/dump_goes.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -22,6 +23,7 @@ void fuzz::look(std::string_view bytes) {
        "a part is no more than the whole");
   const MemoryFile file(bytes);
   takes([&] { postgres::check_dump_tar(file.path()); });
+  takes([&] { postgres::reaches_end_of(file.path(), "3340"); });
 }
 
 }  // namespace relight

@@ -13,6 +13,7 @@
 #include "runner/sys/files.h"
 #include "runner/sys/process.h"
 #include "runner/sys/text.h"
+#include "steps/postgres/lib/dump_blocks.h"
 #include "steps/postgres/lib/dump_contents.h"
 
 namespace relight::postgres {
@@ -49,6 +50,11 @@ std::string restore_output(const ClientProgram& program, std::vector<std::string
   return result.out;
 }
 
+// Of a line of the list.
+std::string number_of(const std::string& line) {
+  return line.substr(0, line.find(';'));
+}
+
 // The files of a directory dump that its table of contents names.
 void look_for_files(const std::string& path, const DumpList& list) {
   for (const std::string& number : list.tables) {
@@ -75,8 +81,8 @@ std::string schema_of(const ClientProgram& program, const std::string& path, con
   return restore_output(program, {"--schema-only", "--use-list=" + temp, "--file=-"}, path, call, temp);
 }
 
-DumpLook look_at_archive(const std::string& path, const ClientProgram& program, DumpDepth depth, Call& call,
-                         const Wanted& wanted) {
+DumpLook look_at_archive(const std::string& path, DumpFormat format, const ClientProgram& program,
+                         DumpDepth depth, Call& call, const Wanted& wanted) {
   DumpLook look;
   const sys::TempFolder temp;
   const std::string file = temp.path() + "/list";
@@ -113,7 +119,8 @@ DumpLook look_at_archive(const std::string& path, const ClientProgram& program, 
   if (sys::is_folder(path)) look_for_files(path, list);
   if (depth == DumpDepth::every_byte) {
     restore_output(program, {"--file=/dev/null"}, path, call);
-  } else if (depth == DumpDepth::its_end && !list.data.empty() && !sys::is_folder(path)) {
+  } else if (depth == DumpDepth::its_end && !list.data.empty() && !sys::is_folder(path) &&
+             !(format == DumpFormat::custom && reaches_end_of(path, number_of(list.data.back())))) {
     // The data stand in the file in this order: where the last can be read, the file is not cut off.
     sys::write_file(file, list.data.back() + "\n", 0600);
     restore_output(program, {"--use-list=" + file, "--file=/dev/null"}, path, call, file);
@@ -174,7 +181,7 @@ DumpLook look_at_dump(const std::string& path, const ClientProgram& pg_restore, 
     look.made_at = look.content.started;
   } else {
     if (format == DumpFormat::tar) check_dump_tar(path);
-    look = look_at_archive(path, pg_restore, depth, call, wanted);
+    look = look_at_archive(path, format, pg_restore, depth, call, wanted);
   }
   look.format = format;
   look.bytes = sys::tree_bytes(path);
