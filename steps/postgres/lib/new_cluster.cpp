@@ -42,7 +42,7 @@ void configure(const NewCluster& cluster, int major, int jobs, const std::string
   // The programs come by a folder of their own: a socket's path is short, and the cluster's may be long.
   settings.emplace_back("unix_socket_directories", std::string(work_folder) + "," + sockets);
   sys::write_file(work + "/postgresql.conf",
-                  config_text(settings) + config_text(loading_settings(pages * page, jobs)), 0600);
+                  config_text(settings) + config_text(loading_settings(major, pages * page, jobs)), 0600);
 }
 
 // What its server reads once it runs in its container.
@@ -61,11 +61,11 @@ void settle_in_image(const NewCluster& cluster, const Programs& programs) {
 
 }  // namespace
 
-Settings loading_settings(std::uint64_t memory, int jobs) {
+Settings loading_settings(int major, std::uint64_t memory, int jobs) {
   const auto between = [](std::uint64_t bytes, std::uint64_t least, std::uint64_t most) {
     return std::to_string(std::clamp(bytes / mebi, least, most)) + "MB";
   };
-  return {
+  Settings settings = {
       // Nothing of it is needed after a crash.
       {"fsync", "off"},
       {"synchronous_commit", "off"},
@@ -77,10 +77,14 @@ Settings loading_settings(std::uint64_t memory, int jobs) {
       {"wal_buffers", "64MB"},
       {"autovacuum", "off"},
       {"max_locks_per_transaction", "512"},
-      {"shared_buffers", between(memory / 16, 128, 1024)},
+      // Rows and indexes pass it by, and every index that is built looks through all of it.
+      {"shared_buffers", "128MB"},
       {"maintenance_work_mem",
        between(memory / 16 / static_cast<std::uint64_t>(std::max(jobs, 1)), 64, 1024)},
   };
+  // What is small would go into the WAL, too.
+  if (major >= 13) settings.emplace_back("wal_skip_threshold", "0");
+  return settings;
 }
 
 Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad load, const DumpLook& look,

@@ -27,7 +27,7 @@ struct NewCluster {
 };
 
 // What makes a server load fast: put behind quiet_settings. `memory`: the host's, in bytes.
-Settings loading_settings(std::uint64_t memory, int jobs);
+Settings loading_settings(int major, std::uint64_t memory, int jobs);
 
 // Made by an image's programs it lets everybody in by password, and its own container without one, as the
 // images' own clusters do, where no settings are taken over.
