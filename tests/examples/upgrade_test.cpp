@@ -83,6 +83,19 @@ TEST_CASE("an upgrade that fails after its kept copies were lost goes back to th
   EmberHost host;
   REQUIRE(killed_when(host, host.words("1.2.0-health"), "ember", "started"));
   host.lose_copies();
+  const std::string dump = host.backup + "/ember.dump", whole = sys::read_file_if_there(dump).value_or("");
+  SUBCASE("whole") {}
+  SUBCASE("damaged: it stops there, and what stands on the database is not begun") {
+    sys::write_file(dump, whole.substr(0, whole.size() - 10), 0600);
+    const Ran ran = host.relight({"resume"});
+    INFO(ran.out, ran.err);
+    CHECK(ran.exit == 4);
+    CHECK(flat(ran.out).find("the kept copy is gone, and the backup cannot stand in: database ember") !=
+          std::string::npos);
+    CHECK(host.state_of("notes") == "done");
+    CHECK(host.pid() == 0);
+    sys::write_file(dump, whole, 0600);
+  }
   const Ran ran = host.relight({"resume"});
   INFO(ran.out, ran.err);
   CHECK(ran.exit == 3);
