@@ -64,7 +64,7 @@ struct Outlook {
 
 // Those that the runbook names. Without them pg_restore leaves tablespaces out, which psql cannot.
 std::vector<NewTablespace> tablespaces_of(const Params& params, Call& call, const DumpLook& look,
-                                          Preview& preview) {
+                                          bool in_container, Preview& preview) {
   std::set<std::string> wanted = look.content.tablespaces;
   if (const std::string own = tablespace_of(look.definition); !own.empty()) wanted.insert(own);
   wanted.erase("pg_default");
@@ -80,13 +80,14 @@ std::vector<NewTablespace> tablespaces_of(const Params& params, Call& call, cons
     if (!wanted.empty())
       preview.hints.push_back("the dump's tablespaces are not made, and all goes into the data directory: " +
                               sys::join({wanted.begin(), wanted.end()}, ", ") +
-                              "; to make them, name their folders in `tablespaces`");
+                              (in_container ? "" : "; to make them, name their folders in `tablespaces`"));
     return {};
   }
   for (const std::string& name : wanted)
     preview.problems.push_back(
         {"a tablespace of the dump is missing", "the new cluster", name,
-         "name a folder for it: tablespaces = { [\"" + name + "\"] = \"/a/folder\" }"});
+         in_container ? "make the dump without: pg_dump --no-tablespaces"
+                      : "name a folder for it: tablespaces = { [\"" + name + "\"] = \"/a/folder\" }"});
   if (const auto noted = noted_tablespaces(call); !noted.empty()) return noted;
   return place_tablespaces(
       named, told, [](const OldTablespace&) { return std::string(); }, preview.problems, preview.hints);
@@ -183,7 +184,7 @@ class Load : public MadeCluster {
     if (where.container && params.has("tablespaces"))
       problem(what_failed, "tablespaces", "a container sees no folder but its volumes",
               "take it out: all goes into the data directory");
-    outlook.tablespaces = tablespaces_of(params, call, outlook.look, preview);
+    outlook.tablespaces = tablespaces_of(params, call, outlook.look, where.container.has_value(), preview);
     outlook.major = major_of(params, data, outlook.there, outlook.look);
     outlook.programs = where.container ? programs_of_image(params, *where.container, call, preview)
                                        : programs_of_host(outlook.major, preview);
@@ -282,7 +283,9 @@ const StepType postgres_load = {
          field("database", FieldType::text, true, "", "the database's name", "\"aihummer\""),
          made_data_field(), made_via_field(),
          field("globals", FieldType::location, false, "",
-               "a file made by pg_dumpall --globals-only: its roles are made", "\"/backup/globals.sql\""),
+               "a file made by pg_dumpall --globals-only: its roles are made, and what it says of the "
+               "`tablespaces`",
+               "\"/backup/globals.sql\""),
          field("replace", FieldType::boolean, false, "false", "put a cluster that holds data aside", "true"),
          field("only", FieldType::list, false, "", "tables and schemas, as of postgres.restore",
                "{ \"public.notes\" }"),

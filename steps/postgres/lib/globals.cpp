@@ -33,6 +33,13 @@ std::string role_of(const SqlTokens& tokens) {
   return "";
 }
 
+// The tablespace that a statement is about, or "".
+std::string tablespace_of_statement(const SqlTokens& tokens) {
+  for (std::size_t i = 1; i + 1 < tokens.size(); ++i)
+    if (tokens[i].is("tablespace") && (i == 1 || tokens[i - 1].is("on"))) return tokens[i + 1].text;
+  return "";
+}
+
 std::string text_of(const SqlTokens& tokens) {
   std::string text;
   for (const SqlToken& token : tokens)
@@ -62,6 +69,7 @@ Globals read_globals(const std::string& path) {
   Globals globals;
   SqlLexer lexer;
   lexer.on_statement = [&](const SqlTokens& tokens, std::uint64_t) {
+    if (!tablespace_of_statement(tokens).empty()) globals.tablespaces.push_back(tokens);
     if (role_of(tokens).empty()) return;
     if (creates_role(tokens)) globals.roles.push_back(tokens[2].text);
     globals.statements.push_back(tokens);
@@ -115,6 +123,17 @@ void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call, const
   }
   failpoint("postgres.restore:roles");
   if (!missing.empty()) call.log("made the roles " + sys::join(missing, ", "));
+}
+
+void own_tablespace(const Globals& globals, const std::string& name, sys::Sql& sql) {
+  for (const SqlTokens& statement : globals.tablespaces) {
+    if (tablespace_of_statement(statement) != name) continue;
+    if (!statement[0].is("create"))
+      sql.execute(text_of(statement));
+    else if (statement.size() > 4 && statement[3].is("owner"))
+      sql.execute("ALTER TABLESPACE " + sys::quote_identifier(name) + " OWNER TO " +
+                  sys::quote_identifier(statement[4].text));
+  }
 }
 
 void set_password(sys::Sql& sql, const std::string& role, const std::string& password) {

@@ -10,8 +10,9 @@
 namespace relight::postgres {
 
 struct Globals {
-  std::vector<std::string> roles;     // that it makes, in its order
-  std::vector<SqlTokens> statements;  // about roles: what they may, are members of, and are called
+  std::vector<std::string> roles;      // that it makes, in its order
+  std::vector<SqlTokens> statements;   // about roles: what they may, are members of, and are called
+  std::vector<SqlTokens> tablespaces;  // about tablespaces: who owns and may use them, what they are set to
 };
 
 // A refused Error for a file that cannot be read or makes no role. Its other statements count for nothing.
@@ -24,6 +25,9 @@ std::vector<std::string> missing_roles(const Globals& globals, sys::Sql& sql);
 // `also`, which becomes what the globals say of it. What is sent holds passwords: the server is told to log
 // none of it, and no Error holds a statement.
 void make_missing_roles(const Globals& globals, sys::Sql& sql, Call& call, const std::string& also = "");
+
+// What the globals say of a tablespace that is there: its owner, its grants, its settings.
+void own_tablespace(const Globals& globals, const std::string& name, sys::Sql& sql);
 
 // Neither the server's log nor an Error holds the password.
 void set_password(sys::Sql& sql, const std::string& role, const std::string& password);

@@ -121,9 +121,11 @@ Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad 
     make_missing_roles(globals, sql, call, cluster.role);
     if (!cluster.password.empty()) set_password(sql, cluster.role, cluster.password);
     const bool spread = !cluster.tablespaces.empty();
-    for (const NewTablespace& one : cluster.tablespaces)
+    for (const NewTablespace& one : cluster.tablespaces) {
       sql.execute("CREATE TABLESPACE " + sys::quote_identifier(one.was) + " LOCATION " +
                   sys::quote_literal(one.folder));
+      own_tablespace(globals, one.was, sql);
+    }
     // What pg_restore leaves out with --no-tablespaces.
     sql.execute(creation(load.database, spread ? look.definition : without_tablespace(look.definition), ""));
     failpoint("postgres.load:created");

@@ -178,6 +178,12 @@ TEST_CASE("tablespaces of a dump are made in the folders that the runbook names,
     }
     server.execute("create database ember template template0 tablespace slow");
     server.execute("create table f (i int) tablespace fast; insert into f values (1)", "ember");
+    server.execute(
+        "create role keeper; create role \"The guest\"; alter tablespace fast owner to keeper;"
+        " alter tablespace fast set (random_page_cost = 1.1); grant create on tablespace fast to \"The "
+        "guest\"");
+    server.run("pg_dumpall", {"--globals-only", "--file=" + server.folder() + "/globals"});
+    sys::copy_tree(server.folder() + "/globals", places.path() + "/globals");
     for (const std::string form : {"custom", "plain"}) {
       server.run("pg_dump", {"--format=" + form, "--file=" + server.folder() + "/" + form, "ember"});
       sys::copy_tree(server.folder() + "/" + form, places.path() + "/" + form);
@@ -209,7 +215,8 @@ TEST_CASE("tablespaces of a dump are made in the folders that the runbook names,
 
   for (const char* form : {"custom", "plain"}) {
     CAPTURE(form);
-    const RecoverAttempt load = named({{"dump", places.path() + "/" + form}}, both);
+    const RecoverAttempt load =
+        named({{"dump", places.path() + "/" + form}, {"globals", places.path() + "/globals"}}, both);
     CHECK(load.preview().value["problems"] == Json::array());
     REQUIRE(load.apply("postgres.load:loaded").killed);
     CHECK_FALSE(sys::names_in(fast).empty());
@@ -223,6 +230,10 @@ TEST_CASE("tablespaces of a dump are made in the folders that the runbook names,
                 "dattablespace where datname = 'ember'") ==
           (form == std::string("custom") ? "slow" : "pg_default"));
     CHECK(value(load.data(), "select count(*) from f") == "1");
+    CHECK(value(load.data(),
+                "select pg_get_userbyid(spcowner) || ' ' || spcoptions[1] || ' ' ||"
+                " has_tablespace_privilege('The guest', oid, 'create') from pg_tablespace where spcname = "
+                "'fast'") == "keeper random_page_cost=1.1 true");
     CHECK(value(load.data(), "select system_identifier from pg_control_system()") ==
           made.value["system_identifier"]);
     REQUIRE(load.undo().error == "");

@@ -101,6 +101,13 @@ TEST_CASE("a cluster made of a dump takes over the settings of the volume's own,
   CHECK(one.problem() ==
         "cannot make a cluster of the dump: " + one.data() + ": the cluster there holds data");
   CHECK(one.problem({{"replace", true}}) == "");
+  // What is told of a tablespace is what can be done here.
+  const std::string spaced = one.bench.path() + "/spaced.sql";
+  sys::write_file(spaced, "SET default_tablespace = fast;\nCREATE TABLE t (i integer);\n", 0644);
+  const Preview told = one.preview({{"replace", true}, {"dump", spaced}});
+  REQUIRE(told.problems.size() == 1);
+  CHECK(told.problems[0].what == "a tablespace of the dump is missing");
+  CHECK(told.problems[0].hint == "make the dump without: pg_dump --no-tablespaces");
   CHECK(one.problem({{"replace", true}, {"version", 14}}).find("its image runs no PostgreSQL 14") !=
         std::string::npos);
   CHECK(one.problem({{"replace", true}, {"data", "/tmp/data"}}).find("it lies on no volume of service db") !=
@@ -128,7 +135,7 @@ TEST_CASE("what a killed load has running in a container is ended by the next") 
   CHECK_FALSE(sys::exists(one.data() + "/PG_VERSION"));
   // And a program that no data directory tells of.
   DockerEngine::get()->docker({"run", "--detach", "--interactive", "--network", "none", "--label",
-                               "relight.step=20261121-102600-test/database", "--entrypoint", "/bin/sh",
+                               "relight.step=20261121-102600-test/postgres.load", "--entrypoint", "/bin/sh",
                                "relight-postgres:15", "-c", "read end"});
   one.apply();
   CHECK(containers_of_steps() == "");
