@@ -176,7 +176,7 @@ double median(std::vector<double> values) {
 int main() {
   Host host;
   std::vector<double> upgrades, rollbacks, restarts;
-  bench::absolute("rollback", 5000, 3, [&] {
+  bench::absolute("rollback", 5000, 5, [&] {
     restarts.push_back(host.restart());
     upgrades.push_back(host.upgrade());
     rollbacks.push_back(host.rollback());
