@@ -1,8 +1,13 @@
 #include "steps/postgres/lib/new_cluster.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 
 #include "runner/sys/error.h"
 #include "runner/sys/failpoint.h"
@@ -45,6 +50,39 @@ void configure(const NewCluster& cluster, int major, int jobs, const std::string
                   config_text(settings) + config_text(loading_settings(major, pages * page, jobs)), 0600);
 }
 
+// Has the disk write what is loaded while the rest is loaded, so that the last sync is short; whatever goes
+// wrong here, that one tells.
+class SyncAhead {
+ public:
+  explicit SyncAhead(const std::string& folder)
+      : folder_(open(folder.c_str(), O_RDONLY | O_CLOEXEC)), thread_([this] { run(); }) {}
+  ~SyncAhead() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+  SyncAhead(const SyncAhead&) = delete;
+
+ private:
+  void run() {
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, std::chrono::seconds(1), [this] { return over_; })) {
+      lock.unlock();
+      syncfs(folder_.get());
+      lock.lock();
+    }
+  }
+
+  const sys::Fd folder_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
 // What its server reads once it runs in its container.
 void settle_in_image(const NewCluster& cluster, const Programs& programs) {
   if (!sys::exists(cluster.was + "/PG_VERSION")) {
@@ -82,6 +120,9 @@ Settings loading_settings(int major, std::uint64_t memory, int jobs) {
       {"maintenance_work_mem",
        between(memory / 16 / static_cast<std::uint64_t>(std::max(jobs, 1)), 64, 1024)},
   };
+  // The session that builds an index works, too.
+  const unsigned cores = std::max(std::thread::hardware_concurrency(), 1u);
+  settings.emplace_back("max_parallel_maintenance_workers", std::to_string(std::min(cores - 1, 4u)));
   // What is small would go into the WAL, too.
   if (major >= 13) settings.emplace_back("wal_skip_threshold", "0");
   return settings;
@@ -115,6 +156,7 @@ Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad 
     QuietServer quiet(programs, cluster.folder, call, {sockets.path()});
     quiet.await(cluster.role, 0);
     failpoint("postgres.load:started");
+    const SyncAhead ahead(cluster.folder);
     const DatabaseServer server({{"host", sockets.path()}, {"port", "5432"}, {"user", cluster.role}},
                                 load.database, call);
     sys::Sql sql = server.connect(call);
