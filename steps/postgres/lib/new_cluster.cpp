@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -50,33 +51,42 @@ void configure(const NewCluster& cluster, int major, int jobs, const std::string
                   config_text(settings) + config_text(loading_settings(major, pages * page, jobs)), 0600);
 }
 
-// Has the disk write what is loaded while the rest is loaded, so that the last sync is short; whatever goes
-// wrong here, that one tells.
+// Has the disk write what is loaded while the rest is loaded, so that the last sync is short. The kernel
+// tells of a fault once: one that is told here is told by no later sync.
 class SyncAhead {
  public:
   explicit SyncAhead(const std::string& folder)
-      : folder_(open(folder.c_str(), O_RDONLY | O_CLOEXEC)), thread_([this] { run(); }) {}
-  ~SyncAhead() {
+      : path_(folder), folder_(open(folder.c_str(), O_RDONLY | O_CLOEXEC)), thread_([this] { run(); }) {}
+  ~SyncAhead() { end(); }
+  SyncAhead(const SyncAhead&) = delete;
+
+  void finish() {  // throws what a sync came to
+    end();
+    if (fault_ != 0) throw system_error(fault_, "cannot sync", path_);
+  }
+
+ private:
+  void end() {
     {
       const std::lock_guard lock(mutex_);
       over_ = true;
     }
     changed_.notify_all();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
-  SyncAhead(const SyncAhead&) = delete;
-
- private:
   void run() {
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, std::chrono::seconds(1), [this] { return over_; })) {
       lock.unlock();
-      syncfs(folder_.get());
+      const int fault = syncfs(folder_.get()) == 0 ? 0 : errno;
       lock.lock();
+      if (fault_ == 0) fault_ = fault;
     }
   }
 
+  const std::string path_;
   const sys::Fd folder_;
+  int fault_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool over_ = false;
@@ -152,11 +162,11 @@ Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad 
   load.program.also_sees(sockets.path());
   configure(cluster, programs.major(), load.jobs, sockets.path());
   Json restored;
+  SyncAhead ahead(cluster.folder);
   {
     QuietServer quiet(programs, cluster.folder, call, {sockets.path()});
     quiet.await(cluster.role, 0);
     failpoint("postgres.load:started");
-    const SyncAhead ahead(cluster.folder);
     const DatabaseServer server({{"host", sockets.path()}, {"port", "5432"}, {"user", cluster.role}},
                                 load.database, call);
     sys::Sql sql = server.connect(call);
@@ -206,6 +216,7 @@ Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad 
   sys::remove_tree(cluster.folder + "/" + work_folder);
   failpoint("postgres.load:unsynced");
   call.progress("sync", 0, 0);
+  ahead.finish();
   for (const NewTablespace& one : cluster.tablespaces) sys::sync_tree(one.folder);
   sys::sync_tree(cluster.folder);
   return restored;
