@@ -87,7 +87,7 @@ Keeper Keeper::start(std::function<int(int socket)> worker, const std::vector<in
   keeper.state_->keeper_pid = keeper_pid;
   if (launcher == Launcher::none) return keeper;
   keeper.state_->launcher_pid =
-      fork_with(theirs, launcher_end, [](Fd socket) { serve_launches(std::move(socket)); });
+      fork_with(theirs, launcher_end, [&](Fd socket) { serve_launches(std::move(socket), kept_fds); });
   keeper.state_->launcher.emplace(std::move(launcher_end));
   return keeper;
 }
@@ -154,8 +154,10 @@ ProcessId Keeper::launch(const Launch& launch) {
   throw Error(kind, what, on, why, hint);
 }
 
-void serve_launches(Fd socket) {
-  detach("relight-launch", {socket.get()});
+void serve_launches(Fd socket, const std::vector<int>& kept_fds) {
+  std::vector<int> fds = kept_fds;  // by which one that is still at work is found and ended, as the keeper is
+  fds.push_back(socket.get());
+  detach("relight-launch", fds);
   Channel channel(std::move(socket));
   try {
     for (;;) {

@@ -14,6 +14,6 @@ enum class KeeperRequest { spawn, end };
                        const std::vector<int>& kept_fds, const std::vector<int>& own_fds);
 
 // The launcher's: answers each request of its socket (keeper.cpp), until the other end is closed.
-[[noreturn]] void serve_launches(Fd socket);
+[[noreturn]] void serve_launches(Fd socket, const std::vector<int>& kept_fds);
 
 }  // namespace relight::sys

@@ -63,7 +63,7 @@ std::string Case::go(std::vector<std::string> args, const Crash& crash) {
   const bool killed = exit_ == 128 + SIGKILL;
   hold(killed == (!struck.empty() && (crash.victims & CrashFile::relight) != 0),
        "relight was killed by something else: " + told_);
-  hold(crashing_.outlived() == 0,
+  hold(crashing_.outlived().empty(),
        fmt::format("process {} of an earlier attempt was alive when relight went on: {}",
                    crashing_.outlived(), told_));
   hold(outside_.overlaps().empty(), "two at work at once: " + outside_.overlaps());

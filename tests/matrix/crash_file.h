@@ -46,6 +46,7 @@ struct CrashFile {
   std::atomic<std::uint32_t> passed;
   std::atomic<std::uint32_t> struck;   // the pass at which the fault happened
   std::atomic<std::int32_t> outlived;  // one of `earlier` was alive when relight wrote its first record
+  char outlived_name[16];              // its program, or thread
   std::atomic<std::int32_t> asking;    // a passer that is not root, and waits for the test to strike
   CrashPass passes[most_passes];
 };

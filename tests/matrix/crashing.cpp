@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 
+#include "runner/sys/text.h"
 #include "runner/sys/wait.h"
 #include "tests/matrix/strike.h"
 
@@ -75,8 +76,9 @@ bool Crashing::struck_relight() const {
   return file_->struck != 0 && file_->passes[file_->struck - 1].pid == file_->main;
 }
 
-int Crashing::outlived() const {
-  return file_->outlived;
+std::string Crashing::outlived() const {
+  if (file_->outlived == 0) return "";
+  return std::to_string(file_->outlived) + " (" + sys::trim(file_->outlived_name) + ")";
 }
 
 std::vector<sys::ProcStat> Crashing::alive() const {

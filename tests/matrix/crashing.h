@@ -43,7 +43,7 @@ class Crashing {
   std::vector<Pass> passes() const;  // of the last start
   std::string struck() const;        // the name of the pass at which the fault happened; "": it did not
   bool struck_relight() const;       // relight itself passed it
-  int outlived() const;              // a process of `earlier` that was alive still; 0: none
+  std::string outlived() const;      // a process of `earlier` that was alive still, "12 (sh)"; empty: none
 
   // What the program has started and is alive, with the program itself; services are no part of it.
   std::vector<sys::ProcStat> alive() const;

@@ -61,7 +61,8 @@ class WayBack {
     };
     const sys::Result result = sys::run(command);
     exit_ = result.exit_code;
-    need(crashing_.outlived() == 0, "a process of an earlier attempt was alive: " + told_);
+    need(crashing_.outlived().empty(),
+         "process " + crashing_.outlived() + " of an earlier attempt was alive: " + told_);
     left_ = crashing_.alive();
     need(exit_ == 128 + SIGKILL || left_.empty(), "a process of the run was left alive by: " + told_);
     need(exit_ == 128 + SIGKILL || exit_ == well_ || crash.kind != CrashFile::Kind::none, ends());

@@ -301,6 +301,18 @@ TEST_CASE("processes that fork while they are being ended are ended all the same
   }
 }
 
+TEST_CASE("the launcher, too, is named by the lock that it inherited") {
+  TempFolder folder;
+  const auto lock = FileLock::try_lock(folder.path() + "/alive");
+  Keeper keeper = Keeper::start(no_worker, {lock->fd()});
+  CHECK(wait_until(10s, 5ms, {}, [&] {
+    const std::vector<ProcessId> holders = holders_of(folder.path() + "/alive");
+    return std::any_of(holders.begin(), holders.end(), [](const ProcessId& holder) {
+      return read_file_if_there("/proc/" + std::to_string(holder.pid) + "/comm") == "relight-launch\n";
+    });
+  }));
+}
+
 TEST_CASE("the engine killed: everything that it started is gone, whatever it did; its lock is free") {
   TempFolder folder;
   const std::string liveness = folder.path() + "/alive";
@@ -389,7 +401,7 @@ TEST_CASE("a launched service outlives engine, keeper and launcher, and holds no
   }
   REQUIRE(wait_until(10s, 5ms, {}, [&] { return exists(folder.path() + "/error"); }));
   CHECK(read_file(folder.path() + "/error") == "cannot start: /no/such: No such file or directory");
-  CHECK(holders_of(liveness).size() == 2);  // the engine and the keeper
+  CHECK(holders_of(liveness).size() == 3);  // the engine, the keeper and the launcher: not the service
   kill(engine, SIGKILL);
   waitpid(engine, nullptr, 0);
   CHECK(wait_until(10s, 5ms, {}, [&] { return holders_of(liveness).empty(); }));

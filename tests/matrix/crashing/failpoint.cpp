@@ -54,7 +54,11 @@ void look_for_earlier(const char* name) {
   if (looked || getpid() != crash->main || std::strcmp(name, "journal:append") != 0) return;
   looked = true;
   for (const auto& one : crash->earlier)
-    if (one.pid != 0 && at_work({one.pid, one.start_time})) crash->outlived = one.pid;
+    if (one.pid != 0 && at_work({one.pid, one.start_time})) {
+      const auto comm = sys::read_file_if_there("/proc/" + std::to_string(one.pid) + "/comm");
+      comm.value_or("").copy(crash->outlived_name, sizeof crash->outlived_name - 1);
+      crash->outlived = one.pid;
+    }
 }
 
 // 0, or the errno that the call behind the point fails with.

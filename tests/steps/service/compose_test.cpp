@@ -56,10 +56,10 @@ TEST_CASE("it is up when it is healthy, and what a health check says last is tol
 
   const Project ill(check("echo the disk is full; exit 1"));
   const std::string told = told_error([&] {
-    apply("service.start", ill.params("service.start", {{"within", "3s"}}), call);
+    apply("service.start", ill.params("service.start", {{"within", "8s"}}), call);  // time for compose itself
   });
   CHECK(told.find("permanent: the service is not up: service web of " + ill.file() +
-                  ": not after 3.0s: it is ") == 0);
+                  ": not after 8.0s: it is ") == 0);
   CHECK(told.find("the disk is full") != std::string::npos);
   CHECK(told.find("its log ends with: web 1 starts") != std::string::npos);
 }
