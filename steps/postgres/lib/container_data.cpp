@@ -95,6 +95,13 @@ sys::Container only_container(const sys::Compose& compose, const Via& via) {
                           : "relight drives services of one container");
 }
 
+ContainerData served_by(const Via& via, const sys::Container& container) {
+  ContainerData data;
+  data.service = via.text();
+  data.image = container.image_id;
+  return data;
+}
+
 // Where its data lies in the container; empty: nobody says.
 std::string pgdata_of(const sys::Container& container) {
   const auto found = container.env.find("PGDATA");
@@ -125,9 +132,7 @@ ContainerData container_data(const Via& via, const std::string& inside, Call& ca
   if (call.notes().contains(container_note)) return container_data_from(call.notes()[container_note]);
   const sys::Compose compose = compose_of(via, call);
   const sys::Container container = only_container(compose, via);
-  ContainerData data;
-  data.service = via.text();
-  data.image = container.image_id;
+  ContainerData data = served_by(via, container);
   data.inside = inside.empty() ? pgdata_of(container) : sys::absolute(inside);
   if (data.inside.empty())
     throw Error(ErrorKind::refused, what_failed, data.service, "its image sets no PGDATA",
@@ -141,13 +146,12 @@ ContainerData container_of_copy(const Via& via, const std::string& folder, Call&
   if (call.notes().contains(container_note)) return container_data_from(call.notes()[container_note]);
   const sys::Compose compose = compose_of(via, call);
   const sys::Container container = only_container(compose, via);
-  ContainerData data;
-  data.service = via.text();
-  data.image = container.image_id;
+  ContainerData data = served_by(via, container);
   data.inside = pgdata_of(container);
   try {
     if (!data.inside.empty()) find_folder(data, container, compose.docker());
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.kind != ErrorKind::refused) throw;
     data.folder.clear();  // what production has may lie anywhere
   }
   data.owner = need_owner(data, container, compose.docker());
