@@ -131,7 +131,7 @@ TEST_CASE("what cannot be exchanged is told") {
     CHECK_FALSE(can_exchange(old, &why));
     CHECK(why == old + " is a folder of an overlay file system, which may be unable to rename it");
     make_folders(mounted + "/merged/new");
-    CHECK(error_of([&] { exchange(old, mounted + "/merged/new"); }) ==
+    CHECK(error_of([&] { relight::sys::exchange(old, mounted + "/merged/new"); }) ==
           "cannot exchange: " + old + " -> " + mounted + "/merged/new: Invalid cross-device link");
     REQUIRE(::umount2((mounted + "/merged").c_str(), MNT_DETACH) == 0);
   } else {
