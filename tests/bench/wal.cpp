@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "runner/sys/error.h"
+#include "runner/sys/memory.h"
 #include "runner/sys/process.h"
 #include "runner/sys/wait.h"
 #include "steps/postgres/lib/feeder.h"
@@ -26,15 +27,21 @@ using Clock = std::chrono::steady_clock;
 // A base backup, and more than 45 segments of 16 MB since.
 class Scene {
  public:
-  explicit Scene(const std::string& packing, bool backrest = false) {
+  explicit Scene(const std::string& packing, Written written = Written::loaded, bool backrest = false) {
     {
       PostgresOptions options;
       options.archive = true;
       options.settings = {{"max_wal_size", "4GB"}, {"checkpoint_timeout", "1h"}};
       const Postgres source(options);
-      source.base_backup(folder() + "/base", {"--wal-method=none", "--checkpoint=fast"});
-      source.run("pgbench", {"--initialize", "--quiet", "--scale=60"});
-      source.run("pgbench", {"--time=10", "--client=4", "--no-vacuum"});
+      const auto base = [&] {
+        source.base_backup(folder() + "/base", {"--wal-method=none", "--checkpoint=fast"});
+      };
+      if (written == Written::loaded) base();
+      source.run("pgbench",
+                 {"--initialize", "--quiet", written == Written::loaded ? "--scale=60" : "--scale=20"});
+      if (written == Written::updated) base();
+      source.run("pgbench", {written == Written::loaded ? "--time=10" : "--transactions=100000", "--client=4",
+                             "--no-vacuum"});
       source.archive_now();
       as_postgres("cp -a " + source.archive_folder() + " " + archive());
       for (const std::string& name : sys::names_in(archive()))
@@ -54,7 +61,8 @@ class Scene {
 
   // Seconds from the start of the server to its being a primary.
   double fed() {
-    fresh("exec " + std::string(postgres::work_folder) + "/restore-wal %f %p");
+    fresh("exec " + std::string(postgres::work_folder) + "/restore-wal %f %p",
+          postgres::replay_settings(sys::spare_memory()));
     int ready[2];
     if (pipe(ready) != 0) throw system_error(errno, "cannot make a pipe", "the feeder");
     const auto began = Clock::now();  // it decodes from the first moment on
@@ -71,7 +79,8 @@ class Scene {
   }
 
   double by(const std::string& restore_command) {
-    fresh(restore_command.empty() ? "false" : restore_command);
+    // PostgreSQL's own default, where the tests' clusters have less.
+    fresh(restore_command.empty() ? "false" : restore_command, {{"shared_buffers", "128MB"}});
     if (restore_command.empty()) as_postgres("cp " + folder() + "/plain/0* " + data() + "/pg_wal/; sync");
     return to_primary(Clock::now());
   }
@@ -96,7 +105,7 @@ class Scene {
     for (;;) pause();
   }
 
-  void fresh(const std::string& command) {
+  void fresh(const std::string& command, const postgres::Settings& more) {
     as_postgres(fmt::format(
         "rm -rf {0}/data {0}/backrest/spool/*; cp -a {0}/base {0}/data; mkdir -p {0}/data/{1}; touch "
         "{0}/data/recovery.signal; rm -f {0}/data/pg_wal/0*; chmod 0700 {0}/data\n"
@@ -108,7 +117,8 @@ class Scene {
                                {"port", "5433"},
                                {"fsync", "on"},
                                {"archive_mode", "off"},
-                               {"hot_standby", "on"}})));
+                               {"hot_standby", "on"}}) +
+            postgres::config_text(more)));
   }
 
   sys::Sql connect() const {
@@ -150,9 +160,10 @@ class Scene {
 
 }  // namespace
 
-int wal(const std::string& name, double target, const std::string& packing, const Peer& peer) {
+int wal(const std::string& name, double target, const std::string& packing, const Peer& peer,
+        Written written) {
   return exit_of([&] {
-    Scene scene(packing);
+    Scene scene(packing, written);
     compare(
         name, target, 5, [&] { return scene.fed(); }, [&] { return scene.by(peer(scene.archive())); });
   });
@@ -160,7 +171,7 @@ int wal(const std::string& name, double target, const std::string& packing, cons
 
 int wal_against_backrest(const std::string& name, double target) {
   return exit_of([&] {
-    Scene scene("gz", true);
+    Scene scene("gz", Written::loaded, true);
     compare(
         name, target, 5, [&] { return scene.fed(); }, [&] { return scene.by_backrest(); });
   });

@@ -14,6 +14,7 @@
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
+#include "runner/sys/memory.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/control.h"
 #include "steps/postgres/lib/dump_foresee.h"
@@ -42,13 +43,12 @@ void configure(const NewCluster& cluster, int major, int jobs, const std::string
   sys::make_folders(work, 0700);
   sys::write_file(work + "/pg_hba.conf", quiet_hba(), 0600);
   sys::write_file(work + "/pg_ident.conf", "", 0600);
-  const auto pages = static_cast<std::uint64_t>(std::max(sysconf(_SC_PHYS_PAGES), 1L));
-  const auto page = static_cast<std::uint64_t>(std::max(sysconf(_SC_PAGESIZE), 1L));
   Settings settings = quiet_settings(major, Demands(), cluster.folder);
   // The programs come by a folder of their own: a socket's path is short, and the cluster's may be long.
   settings.emplace_back("unix_socket_directories", std::string(work_folder) + "," + sockets);
   sys::write_file(work + "/postgresql.conf",
-                  config_text(settings) + config_text(loading_settings(major, pages * page, jobs)), 0600);
+                  config_text(settings) + config_text(loading_settings(major, sys::spare_memory(), jobs)),
+                  0600);
 }
 
 // Has the disk write what is loaded while the rest is loaded, so that the last sync is short. The kernel

@@ -26,7 +26,7 @@ struct NewCluster {
   std::string password;  // of `role`; empty: as the globals say, else none
 };
 
-// What makes a server load fast: put behind quiet_settings. `memory`: the host's, in bytes.
+// What makes a server load fast: put behind quiet_settings. `memory`: to spare, in bytes.
 Settings loading_settings(int major, std::uint64_t memory, int jobs);
 
 // Made by an image's programs it lets everybody in by password, and its own container without one, as the

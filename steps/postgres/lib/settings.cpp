@@ -70,6 +70,13 @@ Settings recovery_settings(const Stop& stop) {
   };
 }
 
+Settings replay_settings(std::uint64_t spare) {
+  // The default at the least; nothing is gained by more than most databases' hot pages.
+  const std::uint64_t mebibytes = std::clamp<std::uint64_t>(spare / 4 >> 20, 128, 4096);
+  // Huge pages are kept for somebody: the service that is to come up, or one that runs beside.
+  return {{"shared_buffers", std::to_string(mebibytes) + "MB"}, {"huge_pages", "off"}};
+}
+
 Settings holding_settings(const Stop& stop) {
   Settings settings = recovery_settings(stop);
   settings[0].second = "exit 1";

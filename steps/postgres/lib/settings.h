@@ -1,5 +1,6 @@
 // The texts that a recovery writes into a cluster: pure functions, a setting a line.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,7 +29,9 @@ inline constexpr const char* work_folder = "relight.work";
 Settings quiet_settings(int major, const Demands& demands, const std::string& data);
 // What makes it replay to the stop, and pause there.
 Settings recovery_settings(const Stop& stop);
-// The same for a server that holds a paused copy: it has all that it needs in its pg_wal.
+// What makes it replay fast: room for the pages that the WAL comes back to. `spare`: bytes of memory.
+Settings replay_settings(std::uint64_t spare);
+// recovery_settings for a server that holds a paused copy: it has all that it needs in its pg_wal.
 Settings holding_settings(const Stop& stop);
 
 // As postgresql.conf has it: NAME = 'VALUE'.

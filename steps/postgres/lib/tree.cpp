@@ -7,6 +7,7 @@
 #include "runner/sys/error.h"
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
+#include "runner/sys/memory.h"
 #include "steps/postgres/lib/repository.h"
 #include "steps/postgres/lib/settings.h"
 
@@ -121,7 +122,8 @@ void write_configuration(const std::string& folder, const std::string& settings)
 
 void prepare_server(const std::string& folder, int major, const Target& target, const Demands& demands) {
   write_configuration(folder, config_text(quiet_settings(major, raised_by(target, demands), folder)) +
-                                  config_text(recovery_settings(target.stop)));
+                                  config_text(recovery_settings(target.stop)) +
+                                  config_text(replay_settings(sys::spare_memory())));
 }
 
 void prepare_holder(const std::string& folder, const std::string& data, int major, const Target& target,

@@ -23,6 +23,12 @@ TEST_CASE("a stop as the server is told it") {
             .find("inclusive = 'off'") != std::string::npos);
 }
 
+TEST_CASE("a replay takes a quarter of the memory that is to spare, within bounds") {
+  CHECK(config_text(replay_settings(0)) == "shared_buffers = '128MB'\nhuge_pages = 'off'\n");
+  CHECK(config_text(replay_settings(4ull << 30)) == "shared_buffers = '1024MB'\nhuge_pages = 'off'\n");
+  CHECK(config_text(replay_settings(1ull << 40)) == "shared_buffers = '4096MB'\nhuge_pages = 'off'\n");
+}
+
 TEST_CASE("a quiet server is reached by nobody and reaches nobody") {
   Demands demands;
   demands.max_connections = 321;
