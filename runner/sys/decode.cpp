@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <isa-l/igzip_lib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,7 +25,10 @@ Fd open_archive(const std::string& path) {
   return fd;
 }
 
+// Nothing of a pipe, which can be read once: what comes by one is taken as plain.
 std::string first_bytes(const std::string& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) == 0 && S_ISFIFO(info.st_mode)) return "";
   Fd fd = open_archive(path);
   std::string bytes(8, '\0');
   const ssize_t got = ::read(fd.get(), bytes.data(), bytes.size());

@@ -122,7 +122,12 @@ Field repository_field() {
                 {field("stanza", FieldType::text, true, "", "the stanza", ""), config,
                  field("path", FieldType::path, false, "", "the repository's folder, as repo1-path", ""),
                  field("repo", FieldType::integer, false, "", "which of several repositories", ""), set}),
-      of_family("barman", {field("server", FieldType::text, true, "", "the server", ""), config, set})};
+      of_family(
+          "barman",
+          {field("server", FieldType::text, true, "", "the server", ""), config, set,
+           field("host", FieldType::text, false, "",
+                 "where Barman runs, as ssh takes it, without a password: its backups and WAL come by ssh",
+                 "\"barman@backup\"")})};
   return repository;
 }
 
@@ -227,7 +232,9 @@ const StepType postgres_recover = {
         "A repository of pgBackRest may lie on another host, or be encrypted: its own command lists and "
         "hands "
         "out what is in it, checks every file as it restores it, and its configuration is all that it needs. "
-        "Barman's command names its folders, which this host must have: its base backups are taken as "
+        "Barman's command names its folders, of this host, or of the `host` that ssh reaches without a "
+        "password: its base "
+        "backups are taken as "
         "pg_basebackup has left them there (backup_method = postgres). Neither writes into it.\n"
         "With action = \"pause\" it is not promoted: `data` is then a folder of this host, beside "
         "production, "

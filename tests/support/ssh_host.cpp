@@ -44,7 +44,7 @@ SshHost::SshHost() : port_(free_port()) {
           "\nif [ \"$faults\" -gt 0 ] && case \"$*\" in *\"$named\"*) true ;; *) false ;; esac; then\n  echo "
           "$((faults - 1)) $named >" +
           file("faults") + "\n  echo 'ssh: connect to host: Connection refused' >&2\n  exit 255\nfi\n" +
-          "exec ssh -F none -i " + file("key") +
+          "exec " + sys::find_program("ssh") + " -F none -i " + file("key") +
           " -o LogLevel=ERROR -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \"$@\"\n",
       0755);
   fail_next(0);

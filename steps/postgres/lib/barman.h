@@ -1,4 +1,5 @@
-// Barman's home: its base backups are those of pg_basebackup, in folders that its command names.
+// Barman's home: its base backups are those of pg_basebackup, in folders that its command names, or on
+// another host (barman_far.h).
 #pragma once
 #include <memory>
 

@@ -12,6 +12,7 @@ std::shared_ptr<const Repository> open_repository(const RepositoryWish& wish) {
 }
 
 std::string missing_tool(const RepositoryWish& wish) {
+  if (!wish.host.empty()) return sys::find_program("ssh").empty() ? "openssh-client" : "";
   return sys::find_program(wish.tool).empty() ? wish.tool : "";
 }
 

@@ -286,9 +286,9 @@ void Look::look_at_config() {
 std::string Look::system_identifier() {
   const BaseBackup& base = *found_.base;
   if (!base.manifest.system_identifier.empty()) return base.manifest.system_identifier;
-  // In a tar it comes last: the first segment, which came with the backup or is named by it, stands for it
-  // until then.
-  if (base.data().archive || !found_.programs) return "";
+  // In a tar it comes last, and from a repository not yet: the first segment, which came with the backup or
+  // is named by it, stands for it until then.
+  if (base.data().archive || base.is_brought() || !found_.programs) return "";
   return read_control(*found_.programs, base.path).system_identifier;
 }
 

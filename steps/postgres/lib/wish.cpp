@@ -63,6 +63,7 @@ RepositoryWish repository_from_json(const Json& json) {
   found.path = parts.value("path", "");
   found.repo = parts.value("repo", std::int64_t{0});
   found.set = parts.value("set", "");
+  found.host = parts.value("host", "");
   return found;
 }
 
@@ -74,6 +75,7 @@ Json to_json(const RepositoryWish& repository) {
   add("config", repository.config);
   add("path", repository.path);
   add("set", repository.set);
+  add("host", repository.host);
   if (repository.repo != 0) parts["repo"] = repository.repo;
   return {{repository.tool, parts}};
 }
@@ -83,7 +85,7 @@ Wish read_wish(const Params& params, Call& call) {
   if (params.has("base")) wish.base = call.place(params.text("base"));
   if (params.has("repository")) {
     RepositoryWish from = repository_from_json(params["repository"]);
-    if (!from.config.empty()) from.config = call.place(from.config);
+    if (!from.config.empty() && from.host.empty()) from.config = call.place(from.config);
     if (!from.path.empty()) from.path = call.place(from.path);
     wish.repository = from;
   }

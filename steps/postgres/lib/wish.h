@@ -24,6 +24,7 @@ struct RepositoryWish {
   std::string path;       // of pgBackRest: the repository's folder; empty: as the configuration says
   std::int64_t repo = 0;  // of pgBackRest: which of several; 0: all
   std::string set;        // the one backup that may be taken; empty: any
+  std::string host = {};  // of Barman: where it runs, as ssh takes it; empty: here
 
   std::string text() const;  // "pgbackrest main"
 };
