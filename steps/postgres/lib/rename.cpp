@@ -154,8 +154,13 @@ void DatabaseSwitch::mark() {
 // Nobody gets in from here on, and nobody is in when this returns; else it is as open as before.
 void DatabaseSwitch::empty(const std::string& name, bool allowed, bool end_sessions) {
   const auto refuse_if_open = [&] {
-    const std::vector<std::string> open = sessions_of(sql_, name);
-    if (!open.empty())
+    // A session that its program has closed is there for a moment more.
+    std::vector<std::string> open;
+    const bool gone = sys::wait_until(
+        2s, 50ms, [this] { return call_.stop_wanted(); },
+        [&] { return (open = sessions_of(sql_, name)).empty(); });
+    call_.stop_here_if_wanted();
+    if (!gone)
       throw Error(ErrorKind::permanent, "the database is in use, so its name cannot be changed", name,
                   sys::join(open, "; "),
                   "stop what uses it before this step (service.stop), or write end_sessions = true");

@@ -1,6 +1,11 @@
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <memory>
+#include <thread>
+
 #include "tests/support/dump_bench.h"
+#include "tests/support/failpoint.h"
 
 using namespace relight;
 using namespace relight::dumps;
@@ -102,6 +107,25 @@ TEST_CASE("an open session fails the step and is named; with end_sessions it is 
     bench.undo(R"("end_sessions":true)");
   }
   CHECK(bench.state() == before);
+}
+
+TEST_CASE("a session that ends just then is waited for") {
+  DumpBench bench;
+  auto open = std::make_unique<sys::Sql>(server().conninfo("ember"));
+  std::jthread closer;
+  watch_failpoints([&](const Point& point) {
+    if (point.name == "postgres.restore:marked" && !closer.joinable())
+      closer = std::jthread([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        open.reset();
+      });
+    return 0;
+  });
+  CHECK_NOTHROW(bench.apply());
+  watch_failpoints({});
+  REQUIRE(closer.joinable());
+  closer.join();
+  DumpBench::check_rows();
 }
 
 TEST_CASE("a server that is not there yet leaves the plan open; a password in plain text is refused") {
