@@ -268,8 +268,9 @@ class Keep : public Step {
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> "
           "pg_backend_pid()",
           {server.database()});
-    const auto open = sessions_of(sql, server.database());
-    if (!open.empty() && !params.flag("end_sessions"))
+    const auto open = params.flag("end_sessions") ? std::vector<std::string>()
+                                                  : sessions_that_stay(sql, server.database(), call);
+    if (!open.empty())
       throw Error(ErrorKind::permanent, "the database is in use, so it cannot be copied", server.database(),
                   sys::join(open, "; "),
                   "stop what uses it before this step (service.stop), or write end_sessions = true");

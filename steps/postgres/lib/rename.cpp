@@ -50,6 +50,14 @@ std::vector<std::string> sessions_of(sys::Sql& sql, const std::string& name) {
   return sessions;
 }
 
+std::vector<std::string> sessions_that_stay(sys::Sql& sql, const std::string& name, Call& call) {
+  std::vector<std::string> open;
+  sys::wait_until(
+      2s, 50ms, [&] { return call.stop_wanted(); }, [&] { return (open = sessions_of(sql, name)).empty(); });
+  call.stop_here_if_wanted();
+  return open;
+}
+
 DatabaseSwitch::DatabaseSwitch(Call& call, sys::Sql& sql, std::string target)
     : call_(call),
       sql_(sql),
@@ -154,13 +162,8 @@ void DatabaseSwitch::mark() {
 // Nobody gets in from here on, and nobody is in when this returns; else it is as open as before.
 void DatabaseSwitch::empty(const std::string& name, bool allowed, bool end_sessions) {
   const auto refuse_if_open = [&] {
-    // A session that its program has closed is there for a moment more.
-    std::vector<std::string> open;
-    const bool gone = sys::wait_until(
-        2s, 50ms, [this] { return call_.stop_wanted(); },
-        [&] { return (open = sessions_of(sql_, name)).empty(); });
-    call_.stop_here_if_wanted();
-    if (!gone)
+    const std::vector<std::string> open = sessions_that_stay(sql_, name, call_);
+    if (!open.empty())
       throw Error(ErrorKind::permanent, "the database is in use, so its name cannot be changed", name,
                   sys::join(open, "; "),
                   "stop what uses it before this step (service.stop), or write end_sessions = true");

@@ -69,5 +69,7 @@ class DatabaseSwitch {
 
 // The sessions that a rename would wait for, as a plan tells them: "pid 7, ember (app) from 10.0.0.3, idle".
 std::vector<std::string> sessions_of(sys::Sql& sql, const std::string& database);
+// Those that are still there after 2 s: one whose program was ended, or has closed it, is for a moment more.
+std::vector<std::string> sessions_that_stay(sys::Sql& sql, const std::string& database, Call& call);
 
 }  // namespace relight::postgres
