@@ -71,8 +71,12 @@ class Gunzip : public Decoder {
         continue;
       }
       if (state_.avail_in == 0) at_end_ = !refill();
-      const int fault = isal_inflate(&state_);
+      const int fault = in_header_ ? isal_read_gzip_header(&state_, &header_) : isal_inflate(&state_);
       if (fault < 0) throw broken(text_of(fault));
+      if (in_header_ && fault == ISAL_DECOMP_OK) {
+        in_header_ = false;
+        continue;
+      }
       if (at_end_ && state_.avail_out == room && state_.block_state != ISAL_BLOCK_FINISH)
         throw broken("the gzip data is truncated");
     }
@@ -96,7 +100,10 @@ class Gunzip : public Decoder {
     } else {
       isal_inflate_init(&state_);
     }
-    state_.crc_flag = ISAL_GZIP;  // header and trailer are read and checked by isal_inflate
+    // isal_inflate could read the header, too, but keeps nothing of one that comes in two pieces.
+    isal_gzip_header_init(&header_);
+    in_header_ = true;
+    state_.crc_flag = ISAL_GZIP_NO_HDR_VER;  // it checks the trailer
     begun_ = true;
   }
 
@@ -131,7 +138,8 @@ class Gunzip : public Decoder {
   Plain file_;
   std::vector<std::uint8_t> input_;
   struct inflate_state state_;
-  bool begun_ = false, at_end_ = false, ended_ = false;
+  struct isal_gzip_header header_ {};
+  bool in_header_ = true, begun_ = false, at_end_ = false, ended_ = false;
 };
 
 // zstd, lz4, xz and bzip2, by libarchive's filters.
