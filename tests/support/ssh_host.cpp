@@ -40,7 +40,7 @@ SshHost::SshHost() : port_(free_port()) {
                   0600);
   sys::write_file(
       client(),
-      "#!/bin/sh\nread -r faults named <" + file("faults") +
+      "#!/bin/sh\necho >>" + file("calls") + "\nread -r faults named <" + file("faults") +
           "\nif [ \"$faults\" -gt 0 ] && case \"$*\" in *\"$named\"*) true ;; *) false ;; esac; then\n  echo "
           "$((faults - 1)) $named >" +
           file("faults") + "\n  echo 'ssh: connect to host: Connection refused' >&2\n  exit 255\nfi\n" +
@@ -74,6 +74,17 @@ SshHost::~SshHost() {
 
 void SshHost::fail_next(int times, const std::string& named) const {
   sys::write_file(file("faults"), std::to_string(times) + " " + named + "\n", 0666);
+}
+
+int SshHost::calls() const {
+  return static_cast<int>(sys::read_file(file("calls")).size());
+}
+
+int SshHost::logins() const {
+  const std::string log = sys::read_file(file("log"));
+  int count = 0;
+  for (std::size_t at = 0; (at = log.find("Accepted publickey", at)) != std::string::npos; ++at) ++count;
+  return count;
 }
 
 }  // namespace relight

@@ -17,6 +17,8 @@ class SshHost {
   // is to run names.
   std::string client() const { return folder_.path() + "/ssh"; }
   void fail_next(int times, const std::string& named = "") const;
+  int calls() const;   // of the client
+  int logins() const;  // by which they were answered
 
  private:
   std::string file(const std::string& name) const { return folder_.path() + "/" + name; }

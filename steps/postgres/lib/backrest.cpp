@@ -8,7 +8,6 @@
 #include "runner/sys/failpoint.h"
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
-#include "runner/sys/process.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/backrest_manifest.h"
 
@@ -63,27 +62,19 @@ std::string told_patiently(const RepositoryWish& wish, const sys::Command& comma
   return text;
 }
 
-class BackrestWal : public FarArchive {
+class BackrestWal : public PrintedWal {
  public:
   BackrestWal(RepositoryWish wish, std::string repo) : wish_(std::move(wish)), repo_(std::move(repo)) {}
 
-  void fetch(const std::string& path, const std::string& to,
-             const std::function<bool()>& stop) const override {
-    sys::Command command = backrest(wish_, repo_, "repo-get", {path});
-    const std::vector<std::string> into = {"/bin/sh", "-c", "to=$1; shift; exec \"$@\" >\"$to\"", "fetch",
-                                           to};
-    command.argv.insert(command.argv.begin(), into.begin(), into.end());
-    command.stop = stop;
-    const sys::Result result = sys::run(command);
-    if (result.stopped)
-      throw Error(ErrorKind::transient, "cannot read the WAL archive", path, "told to stop");
-    if (!result.ok())
-      throw Error(may_pass(result.exit_code) ? ErrorKind::transient : ErrorKind::permanent,
-                  "cannot read the WAL archive", path, sys::trim(result.err_tail),
-                  "look into the repository of " + wish_.text());
+ private:
+  sys::Command command(const std::string& path) const override {
+    return backrest(wish_, repo_, "repo-get", {path});
+  }
+  Error fault(const std::string& path, const sys::Result& result) const override {
+    return Error(may_pass(result.exit_code) ? ErrorKind::transient : ErrorKind::permanent, cannot_read, path,
+                 sys::trim(result.err_tail), "look into the repository of " + wish_.text());
   }
 
- private:
   const RepositoryWish wish_;
   const std::string repo_;
 };

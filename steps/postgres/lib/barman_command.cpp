@@ -8,6 +8,7 @@
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/archive.h"
 #include "steps/postgres/lib/repository.h"
+#include "steps/postgres/lib/ssh_login.h"
 
 namespace relight::postgres {
 
@@ -35,8 +36,7 @@ sys::Result run(const RepositoryWish& wish, const sys::Command& command) {
 
 sys::Command far_command(const RepositoryWish& wish, const std::vector<std::string>& argv) {
   sys::Command command;
-  command.argv = {"ssh", "-o",     "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15",
-                  "-T",  wish.host};
+  command.argv = ssh_to(wish.host, wish.login);
   for (const std::string& argument : argv) {
     if (!reads_as_it_is(argument))
       throw repository_error(wish, "\"" + argument + "\" cannot be given to the shell of " + wish.host,

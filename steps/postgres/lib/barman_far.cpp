@@ -14,35 +14,25 @@
 #include "runner/sys/json_whole.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/barman_command.h"
+#include "steps/postgres/lib/ssh_login.h"
 
 namespace relight::postgres {
 
 namespace {
 
-// The command with what it prints in a file, or in a pipe that somebody reads.
-sys::Command into(const std::string& path, sys::Command command) {
-  const std::vector<std::string> shell = {"/bin/sh", "-c", "to=$1; shift; exec \"$@\" >\"$to\"", "fetch",
-                                          path};
-  command.argv.insert(command.argv.begin(), shell.begin(), shell.end());
-  return command;
-}
-
-class FarWal : public FarArchive {
+class FarWal : public PrintedWal {
  public:
-  explicit FarWal(RepositoryWish wish) : wish_(std::move(wish)) {}
-
-  void fetch(const std::string& path, const std::string& to,
-             const std::function<bool()>& stop) const override {
-    sys::Command command = into(to, far_command(wish_, {"cat", path}));
-    command.stop = stop;
-    const sys::Result result = sys::run(command);
-    if (result.stopped)
-      throw Error(ErrorKind::transient, "cannot read the WAL archive", path, "told to stop");
-    if (!result.ok()) throw far_error(wish_, "cannot read the WAL archive", path, result);
-  }
+  FarWal(RepositoryWish wish, std::shared_ptr<const SshLogin> login)
+      : wish_(std::move(wish)), login_(std::move(login)) {}
 
  private:
+  sys::Command command(const std::string& path) const override { return far_command(wish_, {"cat", path}); }
+  Error fault(const std::string& path, const sys::Result& result) const override {
+    return far_error(wish_, cannot_read, path, result);
+  }
+
   const RepositoryWish wish_;
+  const std::shared_ptr<const SshLogin> login_;  // while it is used
 };
 
 // A folder of the other host as a tar that can be read once, from path(). What ended it is told by
@@ -53,7 +43,7 @@ class FarTar {
          const std::function<bool()>& stop)
       : wish_(wish), on_(parent + "/" + name), path_(folder_.path() + "/tar") {
     if (mkfifo(path_.c_str(), 0600) != 0) throw system_error(errno, "cannot make a pipe", path_);
-    sys::Command command = into(path_, far_command(wish, {"tar", "-c", "-C", parent, name}));
+    sys::Command command = printing_into(path_, far_command(wish, {"tar", "-c", "-C", parent, name}));
     command.stop = [this, stop] { return over_ || (stop && stop()); };
     thread_ = std::thread([this, command] {
       try {
@@ -100,7 +90,8 @@ class FarTar {
 
 class FarBarman : public Repository, public std::enable_shared_from_this<FarBarman> {
  public:
-  using Repository::Repository;
+  FarBarman(const RepositoryWish& wish, std::shared_ptr<const SshLogin> login)
+      : Repository(wish), login_(std::move(login)) {}
 
   std::vector<BaseBackup> backups(std::vector<std::string>& hints) const override;
   void look_into(BaseBackup& base) const override;
@@ -111,6 +102,8 @@ class FarBarman : public Repository, public std::enable_shared_from_this<FarBarm
 
  private:
   BaseBackup backup(const std::string& label) const;
+
+  const std::shared_ptr<const SshLogin> login_;
 };
 
 BaseBackup FarBarman::backup(const std::string& label) const {
@@ -185,7 +178,7 @@ void FarBarman::add_wal(const BaseBackup& base, WalArchive& archive, std::vector
     result = sys::run(command);
     if (!result.ok()) throw far_error(wish_, "cannot read the WAL archive", home, result);
   });
-  const auto far = std::make_shared<const FarWal>(wish_);
+  const auto far = std::make_shared<const FarWal>(wish_, login_);
   const std::vector<std::string> told = sys::split(result.out, ':');
   for (std::size_t i = 0; i + 1 < told.size(); i += 2) {
     const std::string& path = told[i + 1];
@@ -252,7 +245,10 @@ void FarBarman::bring(const BaseBackup& base, const std::string& folder,
 }  // namespace
 
 std::shared_ptr<const Repository> open_far_barman(const RepositoryWish& wish) {
-  return std::make_shared<const FarBarman>(wish);
+  const auto login = std::make_shared<const SshLogin>(wish.host);
+  RepositoryWish by_login = wish;
+  by_login.login = login->socket();
+  return std::make_shared<const FarBarman>(by_login, login);
 }
 
 }  // namespace relight::postgres

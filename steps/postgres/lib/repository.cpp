@@ -1,6 +1,5 @@
 #include "steps/postgres/lib/repository.h"
 
-#include "runner/sys/process.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/backrest.h"
 #include "steps/postgres/lib/barman.h"
@@ -14,6 +13,22 @@ std::shared_ptr<const Repository> open_repository(const RepositoryWish& wish) {
 std::string missing_tool(const RepositoryWish& wish) {
   if (!wish.host.empty()) return sys::find_program("ssh").empty() ? "openssh-client" : "";
   return sys::find_program(wish.tool).empty() ? wish.tool : "";
+}
+
+sys::Command printing_into(const std::string& path, sys::Command command) {
+  const std::vector<std::string> shell = {"/bin/sh", "-c", "to=$1; shift; exec \"$@\" >\"$to\"", "printing",
+                                          path};
+  command.argv.insert(command.argv.begin(), shell.begin(), shell.end());
+  return command;
+}
+
+void PrintedWal::fetch(const std::string& path, const std::string& to,
+                       const std::function<bool()>& stop) const {
+  sys::Command printing = printing_into(to, command(path));
+  printing.stop = stop;
+  const sys::Result result = sys::run(printing);
+  if (result.stopped) throw Error(ErrorKind::transient, cannot_read, path, "told to stop");
+  if (!result.ok()) throw fault(path, result);
 }
 
 Error repository_error(const RepositoryWish& wish, const std::string& why, const std::string& hint,

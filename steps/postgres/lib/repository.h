@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runner/step/call.h"
+#include "runner/sys/process.h"
 #include "steps/postgres/lib/archive.h"
 #include "steps/postgres/lib/base.h"
 #include "steps/postgres/lib/wish.h"
@@ -45,6 +46,23 @@ std::shared_ptr<const Repository> open_repository(const RepositoryWish& wish);
 
 // The package of the tool where it is not installed; empty: it is.
 std::string missing_tool(const RepositoryWish& wish);
+
+// The command with what it prints in the new file, or in a pipe that somebody reads.
+sys::Command printing_into(const std::string& path, sys::Command command);
+
+// WAL that a command prints.
+class PrintedWal : public FarArchive {
+ public:
+  void fetch(const std::string& path, const std::string& to,
+             const std::function<bool()>& stop) const override;
+
+ protected:
+  virtual sys::Command command(const std::string& path) const = 0;
+  // Why the command ended as it did: a transient Error where it may go better a moment later.
+  virtual Error fault(const std::string& path, const sys::Result& result) const = 0;
+
+  static constexpr const char* cannot_read = "cannot read the WAL archive";
+};
 
 // One fault of a repository, as all of this family's commands tell it.
 Error repository_error(const RepositoryWish& wish, const std::string& why, const std::string& hint,

@@ -18,13 +18,14 @@ namespace relight::postgres {
 
 // A repository that another tool keeps: what takes the place of `base` and `wal`.
 struct RepositoryWish {
-  std::string tool;       // "pgbackrest" "barman"
-  std::string name;       // pgBackRest's stanza, Barman's server
-  std::string config;     // the tool's configuration; empty: its own default
-  std::string path;       // of pgBackRest: the repository's folder; empty: as the configuration says
-  std::int64_t repo = 0;  // of pgBackRest: which of several; 0: all
-  std::string set;        // the one backup that may be taken; empty: any
-  std::string host = {};  // of Barman: where it runs, as ssh takes it; empty: here
+  std::string tool;        // "pgbackrest" "barman"
+  std::string name;        // pgBackRest's stanza, Barman's server
+  std::string config;      // the tool's configuration; empty: its own default
+  std::string path;        // of pgBackRest: the repository's folder; empty: as the configuration says
+  std::int64_t repo = 0;   // of pgBackRest: which of several; 0: all
+  std::string set;         // the one backup that may be taken; empty: any
+  std::string host = {};   // of Barman: where it runs, as ssh takes it; empty: here
+  std::string login = {};  // of an SshLogin to `host`: its socket; empty: each command logs in
 
   std::string text() const;  // "pgbackrest main"
 };
