@@ -40,6 +40,7 @@ class Feeder::State {
       : archive_(archive),
         segment_size_(segment_size),
         ready_(folder + "/" + work_folder + "/ready"),
+        wal_(folder + "/pg_wal"),
         work_(open((folder + "/" + work_folder).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
     if (!work_) throw system_error(errno, "cannot open", folder + "/" + work_folder);
     for (const Handed& handed : files) {
@@ -49,6 +50,7 @@ class Feeder::State {
     }
     sys::remove_tree(ready_);
     sys::make_folders(ready_, 0700);
+    sys::make_folders(wal_ + "/archive_status", 0700);
     const std::string program = folder + "/" + work_folder + "/restore-wal";
     sys::remove_file(program);
     sys::write_new_file(program, {relight_restore_wal, relight_restore_wal_end}, 0700);
@@ -69,7 +71,7 @@ class Feeder::State {
   }
 
  private:
-  enum class Made { no, being, ready, given, failed };
+  enum class Made { no, being, there, failed };
   struct Item {
     Handed handed;
     Made made;
@@ -113,14 +115,15 @@ class Feeder::State {
       const std::string why = make(item->handed);
       lock.lock();
       item->why = why;
-      item->made = why.empty() ? Made::ready : Made::failed;
+      item->made = why.empty() ? Made::there : Made::failed;
       changed_.notify_all();
     }
   }
 
-  // Why it cannot be handed out; empty: it lies in the folder `ready`.
+  // Why it cannot be handed out; empty: it lies in pg_wal. What the restore_command brings the server syncs
+  // three times over before it reads it, one segment after the other; what it finds there it only reads.
   std::string make(const Handed& handed) const {
-    const std::string ready = ready_ + "/" + handed.as, part = ready + ".part";
+    const std::string part = ready_ + "/" + handed.as + ".part", there = wal_ + "/" + handed.as;
     try {
       const ArchivedFile& file = *archive_.find(handed.file);
       copy_decoded(file, part, [this] { return stop_.load(); });
@@ -129,11 +132,13 @@ class Feeder::State {
               name ? wrong_with_segment(part, *name, segment_size_, "") : "it is no segment";
           !wrong.empty())
         return wrong;
-      // The server syncs what it is given before it reads it: the disk begins now.
+      // What is left of it is synced in the end: the disk begins now.
       const sys::Fd written(open(part.c_str(), O_RDONLY | O_CLOEXEC));
       if (written) sync_file_range(written.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
-      return std::rename(part.c_str(), ready.c_str()) == 0 ? ""
-                                                           : system_error(errno, "cannot name", ready).what();
+      // Else the operator's server would archive it once more.
+      sys::write_file(wal_ + "/archive_status/" + handed.as + ".done", "", 0600);
+      return std::rename(part.c_str(), there.c_str()) == 0 ? ""
+                                                           : system_error(errno, "cannot name", there).what();
     } catch (const Error& error) {
       return error.what();
     }
@@ -156,23 +161,24 @@ class Feeder::State {
     }
   }
 
-  // "+": it lies ready; "-": the server may not have it; anything else: why it cannot have it.
+  // "=": it lies in pg_wal; "+": in the folder `ready`; "-": the server may not have it; anything else: why
+  // it cannot have it.
   std::string answer_to(const std::string& name) {
     if (parse_history_name(name)) return history(name);
     std::unique_lock lock(mutex_);
     const auto place = place_.find(name);
     if (place == place_.end()) return "-";
     Item& item = items_[place->second];
-    if (item.made == Made::given) item.made = Made::no;  // once more
+    // Asked for once more, when the server may have removed it.
+    if (item.made == Made::there && !sys::exists(wal_ + "/" + name)) item.made = Made::no;
     asked_ = place->second;
     next_ = place->second + 1;
     changed_.notify_all();
-    changed_.wait(lock, [&] { return stop_ || item.made == Made::ready || item.made == Made::failed; });
+    changed_.wait(lock, [&] { return stop_ || item.made == Made::there || item.made == Made::failed; });
     asked_ = SIZE_MAX;
-    if (item.made != Made::ready) return item.why.empty() ? "told to stop" : item.why;
-    item.made = Made::given;
+    if (item.made != Made::there) return item.why.empty() ? "told to stop" : item.why;
     if (++given_ == (items_.size() + 1) / 2) failpoint("postgres.recover:half_fed");
-    return "+";
+    return "=";
   }
 
   std::string history(const std::string& name) const {
@@ -188,7 +194,7 @@ class Feeder::State {
 
   const WalArchive& archive_;
   const std::uint64_t segment_size_;
-  const std::string ready_;
+  const std::string ready_, wal_;
   const sys::Fd work_;
   sys::Fd socket_, wake_;
   std::vector<Item> items_;

@@ -1,5 +1,5 @@
-// Hands a recovering server its WAL: decodes the next segments ahead of it, in parallel, into a few private
-// copies, each checked before it is handed out. The archive is only read.
+// Hands a recovering server its WAL: decodes the next segments ahead of it, in parallel, into its pg_wal,
+// each checked before it lies there. The archive is only read.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -14,7 +14,8 @@ class Feeder {
  public:
   // Lays the restore_command's program into FOLDER/relight.work, listens there, and begins to decode.
   // `files`: what the server may have, in the order in which it will ask; and every history of the archive.
-  // It may ask for the same one again. The archive must outlive the feeder. Throws Error.
+  // It may ask for the same one again; it may use none again (wal_recycle). The archive must outlive the
+  // feeder. Throws Error.
   Feeder(const WalArchive& archive, const std::vector<Handed>& files, std::uint64_t segment_size,
          const std::string& data_folder);
   ~Feeder();  // from here on the restore_command ends with 200

@@ -74,7 +74,10 @@ Settings replay_settings(std::uint64_t spare) {
   // The default at the least; nothing is gained by more than most databases' hot pages.
   const std::uint64_t mebibytes = std::clamp<std::uint64_t>(spare / 4 >> 20, 128, 4096);
   // Huge pages are kept for somebody: the service that is to come up, or one that runs beside.
-  return {{"shared_buffers", std::to_string(mebibytes) + "MB"}, {"huge_pages", "off"}};
+  return {{"shared_buffers", std::to_string(mebibytes) + "MB"},
+          {"huge_pages", "off"},
+          // The next segments' names are the feeder's to give.
+          {"wal_recycle", "off"}};
 }
 
 Settings holding_settings(const Stop& stop) {

@@ -29,7 +29,8 @@ inline constexpr const char* work_folder = "relight.work";
 Settings quiet_settings(int major, const Demands& demands, const std::string& data);
 // What makes it replay to the stop, and pause there.
 Settings recovery_settings(const Stop& stop);
-// What makes it replay fast: room for the pages that the WAL comes back to. `spare`: bytes of memory.
+// What makes it replay fast, fed by a Feeder: room for the pages that the WAL comes back to. `spare`: bytes
+// of memory.
 Settings replay_settings(std::uint64_t spare);
 // recovery_settings for a server that holds a paused copy: it has all that it needs in its pg_wal.
 Settings holding_settings(const Stop& stop);
