@@ -190,6 +190,7 @@ class Running {
 }  // namespace
 
 Result run(const Command& command) {
+  Fd given(command.stdout_to);
   Exec exec;
   exec.argv = command.argv;
   exec.env = command.env ? *command.env : own_environment();
@@ -203,13 +204,16 @@ Result run(const Command& command) {
   for (const auto& [name, value] : command.extra_env) exec.env[name] = value;
   Fd in;
   if (!command.stdin_text.empty()) in = text_as_file(command.stdin_text);
-  Pipe out, err;
+  std::optional<Pipe> out;
+  if (!given) out.emplace();
+  Pipe err;
   exec.in = in.get();
-  exec.out = out.writer.get();
+  exec.out = out ? out->writer.get() : given.get();
   exec.err = err.writer.get();
   PreparedExec prepared(exec);
-  Running running(command, prepared, std::move(out.reader), std::move(err.reader));
-  out.writer = Fd();
+  Running running(command, prepared, out ? std::move(out->reader) : Fd(), std::move(err.reader));
+  out.reset();
+  given = Fd();
   err.writer = Fd();
   failpoint("sys:process_started");
   Result result = running.to_the_end();

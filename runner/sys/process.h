@@ -18,8 +18,9 @@ struct Command {
   // User; empty: unchanged. Needs root: else a permanent Error. HOME, USER and LOGNAME become the user's
   // unless `env` is set.
   std::string as;
-  std::string stdin_text;                 // empty: /dev/null
-  bool capture_stdout = true;             // into Result::out, else to on_output
+  std::string stdin_text;      // empty: /dev/null
+  int stdout_to = -1;          // a descriptor, closed by run when the program has it; -1: see below
+  bool capture_stdout = true;  // into Result::out, else to on_output
   std::size_t capture_limit = 16u << 20;  // bytes; more is a permanent Error, and the program is ended
   bool capture_tail = false;              // keep the last `capture_limit` bytes instead
   std::chrono::milliseconds timeout{0};   // 0: none

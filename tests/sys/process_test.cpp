@@ -1,6 +1,7 @@
 #include "runner/sys/process.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -46,6 +47,29 @@ TEST_CASE("a program's exit code, output and end of stderr come back") {
   CHECK(result.err_tail == "err\n");
   CHECK_FALSE(result.ok());
   CHECK(run(shell("kill -TERM $$")).exit_code == 128 + SIGTERM);
+}
+
+TEST_CASE("what a program prints goes into a descriptor, which is closed when it has it") {
+  int ends[2];
+  REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+  const Fd reader(ends[0]);
+  Command command = shell("echo out; echo err >&2");
+  command.stdout_to = ends[1];
+  const Result result = run(command);
+  CHECK(result.ok());
+  CHECK(result.out == "");
+  CHECK(result.err_tail == "err\n");
+  char text[16];
+  REQUIRE(read(reader.get(), text, sizeof text) == 4);
+  CHECK(std::string(text, 4) == "out\n");
+  CHECK(read(reader.get(), text, sizeof text) == 0);  // nobody else holds it
+  // Closed, too, where there is no such program.
+  REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+  const Fd of_none(ends[0]);
+  command.argv = {"no-such-program-here"};
+  command.stdout_to = ends[1];
+  error_of(command);
+  CHECK(read(of_none.get(), text, sizeof text) == 0);
 }
 
 TEST_CASE("a program that cannot be started is named, with the reason") {

@@ -1,6 +1,6 @@
 #include "steps/postgres/lib/barman_far.h"
 
-#include <sys/stat.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -41,9 +41,12 @@ class FarTar {
  public:
   FarTar(const RepositoryWish& wish, const std::string& parent, const std::string& name,
          const std::function<bool()>& stop)
-      : wish_(wish), on_(parent + "/" + name), path_(folder_.path() + "/tar") {
-    if (mkfifo(path_.c_str(), 0600) != 0) throw system_error(errno, "cannot make a pipe", path_);
-    sys::Command command = printing_into(path_, far_command(wish, {"tar", "-c", "-C", parent, name}));
+      : wish_(wish), on_(parent + "/" + name) {
+    sys::Command command = far_command(wish, {"tar", "-c", "-C", parent, name});
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) throw system_error(errno, "cannot make a pipe", on_);
+    reader_ = sys::Fd(ends[0]);
+    command.stdout_to = ends[1];
     command.stop = [this, stop] { return over_ || (stop && stop()); };
     thread_ = std::thread([this, command] {
       try {
@@ -57,7 +60,7 @@ class FarTar {
   ~FarTar() { end(); }
   FarTar(const FarTar&) = delete;
 
-  const std::string& path() const { return path_; }
+  std::string path() const { return "/proc/self/fd/" + std::to_string(reader_.get()); }
 
   // What breaks off on the way is a fault of the way, and not of the tar.
   void read_through(const std::function<void()>& read) {
@@ -81,8 +84,7 @@ class FarTar {
 
   const RepositoryWish& wish_;
   const std::string on_;
-  const sys::TempFolder folder_;
-  const std::string path_;
+  sys::Fd reader_;  // held to the end, so that a tar that is read no further is no fault of the way
   std::atomic<bool> over_{false};
   sys::Result result_;
   std::thread thread_;

@@ -1,5 +1,10 @@
 #include "steps/postgres/lib/repository.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "runner/sys/error.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/backrest.h"
 #include "steps/postgres/lib/barman.h"
@@ -15,17 +20,12 @@ std::string missing_tool(const RepositoryWish& wish) {
   return sys::find_program(wish.tool).empty() ? wish.tool : "";
 }
 
-sys::Command printing_into(const std::string& path, sys::Command command) {
-  const std::vector<std::string> shell = {"/bin/sh", "-c", "to=$1; shift; exec \"$@\" >\"$to\"", "printing",
-                                          path};
-  command.argv.insert(command.argv.begin(), shell.begin(), shell.end());
-  return command;
-}
-
 void PrintedWal::fetch(const std::string& path, const std::string& to,
                        const std::function<bool()>& stop) const {
-  sys::Command printing = printing_into(to, command(path));
+  sys::Command printing = command(path);
   printing.stop = stop;
+  printing.stdout_to = open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (printing.stdout_to < 0) throw system_error(errno, "cannot write", to);
   const sys::Result result = sys::run(printing);
   if (result.stopped) throw Error(ErrorKind::transient, cannot_read, path, "told to stop");
   if (!result.ok()) throw fault(path, result);

@@ -47,9 +47,6 @@ std::shared_ptr<const Repository> open_repository(const RepositoryWish& wish);
 // The package of the tool where it is not installed; empty: it is.
 std::string missing_tool(const RepositoryWish& wish);
 
-// The command with what it prints in the new file, or in a pipe that somebody reads.
-sys::Command printing_into(const std::string& path, sys::Command command);
-
 // WAL that a command prints.
 class PrintedWal : public FarArchive {
  public:
