@@ -121,7 +121,8 @@ class Feeder::State {
   }
 
   // Why it cannot be handed out; empty: it lies in pg_wal. What the restore_command brings the server syncs
-  // three times over before it reads it, one segment after the other; what it finds there it only reads.
+  // three times over before it reads it, one segment after the other; what it finds there it only reads. The
+  // disk need not see it: after a power cut it is laid anew.
   std::string make(const Handed& handed) const {
     const std::string part = ready_ + "/" + handed.as + ".part", there = wal_ + "/" + handed.as;
     try {
@@ -132,9 +133,6 @@ class Feeder::State {
               name ? wrong_with_segment(part, *name, segment_size_, "") : "it is no segment";
           !wrong.empty())
         return wrong;
-      // What is left of it is synced in the end: the disk begins now.
-      const sys::Fd written(open(part.c_str(), O_RDONLY | O_CLOEXEC));
-      if (written) sync_file_range(written.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
       // Else the operator's server would archive it once more.
       sys::write_file(wal_ + "/archive_status/" + handed.as + ".done", "", 0600);
       return std::rename(part.c_str(), there.c_str()) == 0 ? ""

@@ -171,6 +171,18 @@ void note_quieted(QuietServer& server, const Wish& wish, Call& call) {
   }
 }
 
+// The segments that were laid for it are the archive's, and of no use to a cluster that was shut down on a
+// newer timeline: they are not worth the last sync.
+void drop_replayed(const std::string& folder, Timeline now) {
+  const std::string wal = folder + "/pg_wal";
+  for (const std::string& name : sys::names_in(wal)) {
+    const auto segment = parse_segment(name, smallest_segment_size);
+    if (!segment || segment->timeline >= now) continue;
+    sys::remove_file(wal + "/" + name);
+    sys::remove_file(wal + "/archive_status/" + name + ".done");
+  }
+}
+
 void note_reached(QuietServer& server, const Wish& wish, const Target& target, Call& call) {
   sys::Sql sql = server.connect("template1", wish.role);
   call.note("reached", compare_paused(sql, server.timeline_read(), target));
@@ -204,6 +216,7 @@ Replayed replay(const Wish& wish, const Decision& decision, const Programs& prog
   const std::string history = folder + "/pg_wal/" + history_name(ended.timeline);
   const Lsn lsn = compare_history(decision.target, ended.timeline,
                                   sys::read_file_if_there(history).value_or(""), history);
+  drop_replayed(folder, ended.timeline);
   return {lsn, ended.timeline};
 }
 
