@@ -71,12 +71,22 @@ class FarTar {
       if (error.kind == ErrorKind::permanent && !result_.ok() && !result_.stopped) throw fault();
       throw;
     }
+    if (!at_its_end()) return end();  // it was read no further, and has been told of
     thread_.join();
     if (!result_.ok()) throw fault();
   }
 
  private:
   Error fault() const { return far_error(wish_, "the base backup cannot be read", on_, result_); }
+  // Behind a tar's end comes padding, 10 KiB or a little more.
+  bool at_its_end() const {
+    char padding[64 << 10];
+    for (int rounds = 0; rounds < 16; ++rounds) {
+      const ssize_t got = read(reader_.get(), padding, sizeof padding);
+      if (got == 0 || (got < 0 && errno != EINTR)) return true;
+    }
+    return false;
+  }
   void end() {
     over_ = true;
     if (thread_.joinable()) thread_.join();

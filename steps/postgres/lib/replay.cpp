@@ -174,13 +174,12 @@ void note_quieted(QuietServer& server, const Wish& wish, Call& call) {
 // The segments that were laid for it are the archive's, and of no use to a cluster that was shut down on a
 // newer timeline: they are not worth the last sync.
 void drop_replayed(const std::string& folder, Timeline now) {
-  const std::string wal = folder + "/pg_wal";
-  for (const std::string& name : sys::names_in(wal)) {
-    const auto segment = parse_segment(name, smallest_segment_size);
-    if (!segment || segment->timeline >= now) continue;
-    sys::remove_file(wal + "/" + name);
-    sys::remove_file(wal + "/archive_status/" + name + ".done");
-  }
+  for (const std::string& place : {folder + "/pg_wal/", folder + "/pg_wal/archive_status/"})
+    for (const std::string& name : sys::names_in(place)) {
+      const std::string bare = name.substr(name.starts_with(".") ? 1 : 0, 24);  // .NAME.done.tmp, of a kill
+      const auto segment = parse_segment(bare, smallest_segment_size);
+      if (segment && segment->timeline < now) sys::remove_file(place + name);
+    }
 }
 
 void note_reached(QuietServer& server, const Wish& wish, const Target& target, Call& call) {

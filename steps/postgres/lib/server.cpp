@@ -259,7 +259,9 @@ QuietServer::Found QuietServer::await(const std::string& role, std::size_t segme
 }
 
 void QuietServer::promote(const std::string& role) {
-  // It leaves the pause at once; told by pg_ctl it would look only once a second.
+  // It leaves the pause at once; told by pg_ctl it would look only once a second. And it ends with a
+  // checkpoint, where pg_promote leaves a cluster that after a power cut would need WAL that nobody has
+  // synced.
   connect("template1", role).query("select pg_wal_replay_resume()");
   if (await(role, state_->segments) != Found::open)
     throw Error(ErrorKind::permanent, "cannot end the recovery", state_->folder, "it has paused again");

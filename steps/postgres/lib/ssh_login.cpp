@@ -14,6 +14,11 @@ std::vector<std::string> ssh_to(const std::string& host, const std::string& sock
 }
 
 SshLogin::SshLogin(const std::string& host) {
+  // 108 bytes at most, to which it adds 17 of its own; and % begins what it puts in.
+  constexpr std::size_t longest = 85;
+  const std::string path = folder_.path() + "/ssh";
+  if (path.size() > longest || path.find('%') != std::string::npos) return;
+  socket_ = path;
   sys::Command command;
   command.argv = ssh_to(host, socket());
   command.argv.insert(command.argv.end() - 1, {"-M", "-N", "-o", "ControlPersist=no"});
@@ -30,7 +35,7 @@ SshLogin::SshLogin(const std::string& host) {
 
 SshLogin::~SshLogin() {
   over_ = true;
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 }  // namespace relight::postgres

@@ -21,10 +21,12 @@ class SshLogin {
   explicit SshLogin(const std::string& host);
   ~SshLogin();
   SshLogin(const SshLogin&) = delete;
-  std::string socket() const { return folder_.path() + "/ssh"; }
+  // Empty where ssh could not take its name: then there is no login, and each command makes its own.
+  const std::string& socket() const { return socket_; }
 
  private:
   const sys::TempFolder folder_;
+  std::string socket_;
   std::atomic<bool> over_{false};
   std::thread thread_;
 };

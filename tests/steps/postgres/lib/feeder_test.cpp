@@ -118,6 +118,25 @@ TEST_CASE("what is handed out is a copy of the server's own, made again where it
   CHECK(fed.got() == fed.plain[0]);
 }
 
+TEST_CASE("a segment of which the one in pg_wal is the last is handed out as it lies there") {
+  Fed fed;
+  fed.feed();
+  REQUIRE(fed.ask(fed.names[0]) == 0);
+  fed.feeder.reset();
+  struct stat before {
+  }, after{};
+  REQUIRE(stat(fed.found.c_str(), &before) == 0);
+  std::vector<Problem> problems;
+  const WalArchive own({fed.data() + "/pg_wal"}, problems);
+  const std::vector<Handed> files = {{fed.names[0], fed.names[0]}};
+  fed.feeder.emplace(own, files, megabyte, fed.data());
+  REQUIRE(fed.ask(fed.names[0]) == 0);
+  CHECK(fed.got() == fed.plain[0]);
+  REQUIRE(stat(fed.found.c_str(), &after) == 0);
+  CHECK(before.st_ino == after.st_ino);
+  fed.feeder.reset();
+}
+
 TEST_CASE(
     "a segment that is damaged, cut, foreign or gone ends the recovery, and so does a feeder that is gone") {
   for (const std::string how : {"cut", "foreign", "gone", "packed badly"}) {
