@@ -219,8 +219,10 @@ void FarBarman::check(const BaseBackup& base, std::vector<Problem>& problems) co
     std::vector<std::string> hints;
     std::vector<Problem> wrong;
     tar.read_through([&] { check_base(one, true, wrong, hints, {}); });
-    for (Problem& problem : wrong)
-      problems.push_back({problem.what, base.path, problem.on + ": " + problem.why, problem.hint});
+    for (Problem& problem : wrong) {
+      const std::string on = problem.on == tar.path() ? wish_.host + ":" + home + "/" + name : problem.on;
+      problems.push_back({problem.what, base.path, on + ": " + problem.why, problem.hint});
+    }
   }
 }
 

@@ -123,8 +123,8 @@ class Feeder::State {
 
   // Why it cannot be handed out; empty: it lies in pg_wal. What the restore_command brings the server syncs
   // three times over before it reads it, one segment after the other; what it finds there it only reads. The
-  // disk need not see it: after a power cut it is laid anew. Its .done is synced: without,
-  // the replay was slower by a tenth.
+  // disk need not see it: after a power cut it is laid anew. Its .done is synced: without, the replay was
+  // slower by a tenth.
   std::string make(const Handed& handed) const {
     const std::string part = ready_ + "/" + handed.as + ".part", there = wal_ + "/" + handed.as;
     try {

@@ -117,6 +117,18 @@ TEST_CASE("Barman on another host: its backups and its WAL come by ssh, patientl
   holds(told(repos().wanted(far({{"server", "other"}}), "latest")), "Unknown server 'other'");
   holds(told(repos().wanted(far({{"server", "a b"}}), "latest")), "cannot be given to the shell of ");
 
+  // What comes instead of a tar, and more of it than a pipe holds.
+  {
+    const PostgresFolder chatty;
+    sys::write_file(chatty.path() + "/ssh",
+                    "#!/bin/sh\ncase \"$*\" in *'tar -c'*) head -c 300000 /dev/urandom ;; esac\nexec " +
+                        host.client() + " \"$@\"\n",
+                    0755);
+    const FirstInPath first(chatty.path());
+    const std::string plan = told(repos().wanted(far(), "latest"), true);
+    holds(plan, "/data: Unrecognized archive format");
+  }
+
   // What is damaged over there.
   const std::string base = repos().path("barman/main/base");
   const std::string file = base + "/" + sys::names_in(base).back() + "/data/global/1262";
