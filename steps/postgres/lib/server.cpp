@@ -135,7 +135,7 @@ struct QuietServer::State {
 };
 
 QuietServer::QuietServer(const Programs& programs, const std::string& data_folder, Call& call,
-                         std::vector<std::string> places)
+                         std::vector<std::string> places, const std::map<std::string, std::string>& env)
     : state_(new State{.call = call,
                        .programs = programs,
                        .folder = data_folder,
@@ -152,8 +152,9 @@ QuietServer::QuietServer(const Programs& programs, const std::string& data_folde
   if (!state_->work) throw system_error(errno, "cannot open", work);
   State* state = state_.get();
   places.push_back(data_folder);
-  sys::Command command = programs.command(
-      "postgres", {"-D", data_folder, "-c", "config_file=" + work + "/postgresql.conf"}, std::move(places));
+  sys::Command command =
+      programs.service("postgres", {"-D", data_folder, "-c", "config_file=" + work + "/postgresql.conf"},
+                       std::move(places), "", env);
   command.cwd = data_folder;
   command.capture_stdout = false;
   command.on_output = [state](std::string_view bytes) {

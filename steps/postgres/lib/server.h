@@ -1,5 +1,6 @@
 // The quiet server: PostgreSQL on a data directory that nobody else uses yet, as this step's own child.
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,7 +37,7 @@ class QuietServer {
   // Starts it with FOLDER/relight.work/postgresql.conf. Its log lines go to the step's log. `places`: what it
   // sees besides, in an image.
   QuietServer(const Programs& programs, const std::string& data_folder, Call& call,
-              std::vector<std::string> places = {});
+              std::vector<std::string> places = {}, const std::map<std::string, std::string>& env = {});
   ~QuietServer();  // ends it, at once, where stop() was not called
   QuietServer(const QuietServer&) = delete;
 
