@@ -142,6 +142,45 @@ class Gunzip : public Decoder {
   bool in_header_ = true, begun_ = false, at_end_ = false, ended_ = false;
 };
 
+class Inflate : public Decoder {
+ public:
+  Inflate(std::string on, std::function<std::string_view()> next)
+      : on_(std::move(on)), next_(std::move(next)) {
+    isal_inflate_init(&state_);
+    state_.crc_flag = ISAL_ZLIB;  // it checks header and trailer
+  }
+
+  std::size_t read(char* buffer, std::size_t size) override {
+    state_.next_out = reinterpret_cast<std::uint8_t*>(buffer);
+    state_.avail_out = static_cast<std::uint32_t>(std::min<std::size_t>(size, 1u << 30));
+    const std::uint32_t room = state_.avail_out;
+    while (state_.avail_out == room && state_.block_state != ISAL_BLOCK_FINISH) {
+      const bool at_end = state_.avail_in == 0 && !refill();  // it may hold some yet
+      if (const int fault = isal_inflate(&state_); fault < 0)
+        throw broken(fault == ISAL_INCORRECT_CHECKSUM ? "the check sum is wrong: the data is damaged"
+                                                      : "the compressed data is damaged");
+      if (at_end && state_.avail_out == room && state_.block_state != ISAL_BLOCK_FINISH)
+        throw broken("the compressed data is cut off");
+    }
+    return room - state_.avail_out;
+  }
+
+ private:
+  bool refill() {
+    const std::string_view piece = next_();
+    state_.next_in = const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(piece.data()));
+    state_.avail_in = static_cast<std::uint32_t>(piece.size());
+    return !piece.empty();
+  }
+  Error broken(std::string why) const {
+    return Error(ErrorKind::permanent, "cannot decode", on_, std::move(why));
+  }
+
+  std::string on_;
+  std::function<std::string_view()> next_;
+  struct inflate_state state_;
+};
+
 // zstd, lz4, xz and bzip2, by libarchive's filters.
 class Filtered : public Decoder {
  public:
@@ -188,6 +227,10 @@ Error read_error(int error_number, std::string what, std::string on) {
 std::string archive_fault(::archive* archive) {
   const char* text = archive_error_string(archive);
   return text == nullptr ? "no reason given" : text;
+}
+
+std::unique_ptr<Decoder> decode_zlib(std::string on, std::function<std::string_view()> next) {
+  return std::make_unique<Inflate>(std::move(on), std::move(next));
 }
 
 bool is_zip(const std::string& path) {

@@ -1,6 +1,7 @@
 // The bytes of a file, decompressed by a thread of its own where they are gzip, zstd, lz4, xz or bzip2 (told
 // by their first bytes, not by the name). Every check that the format has is made, to the last byte.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,6 +27,10 @@ class Decoder {
 
 // `piece`: how much of the file is read at once.
 std::unique_ptr<Decoder> open_decoder(const std::string& path, std::size_t piece = 256u << 10);
+
+// A zlib stream (RFC 1950) that comes in pieces, each good until the next is asked for; an empty one is the
+// end; what follows the stream is not looked at. `on`: what an Error names.
+std::unique_ptr<Decoder> decode_zlib(std::string on, std::function<std::string_view()> next);
 
 class DecodingThread {
  public:

@@ -119,8 +119,10 @@ struct Sql::State {
 
   void connect(const std::string& conninfo, const std::map<std::string, std::string>& settings);
   using Sink = std::function<void(std::string_view)>;
-  std::vector<Answer> collect(const char* what, const Sink& sink = {});
+  using Source = std::function<std::string_view()>;
+  std::vector<Answer> collect(const char* what, const Sink& sink = {}, const Source& source = {});
   bool pass_on(const char* what, const Sink& sink);
+  void feed(const char* what, const Source& source);
   void cancel();
 };
 
@@ -227,7 +229,31 @@ bool Sql::State::pass_on(const char* what, const Sink& sink) {
   }
 }
 
-std::vector<Answer> Sql::State::collect(const char* what, const Sink& sink) {
+// All that a copy is to take. The server says what it does not like of it once it has all of it.
+void Sql::State::feed(const char* what, const Source& source) {
+  PGconn* const c = connection.get();
+  Clock::time_point look = Clock::now() + kLookEvery;
+  try {
+    for (std::string_view piece = source(); !piece.empty(); piece = source()) {
+      if (PQputCopyData(c, piece.data(), static_cast<int>(piece.size())) != 1) throw lost(what);
+      int unsent = 0;
+      while ((unsent = PQflush(c)) != 0) {
+        if (unsent < 0) throw lost(what);
+        if (Clock::now() >= look) {
+          if (stop && stop()) throw error(ErrorKind::transient, what, "told to stop");
+          look = Clock::now() + kLookEvery;
+        }
+        if (wait_for(POLLIN | POLLOUT, look) && PQconsumeInput(c) == 0) throw lost(what);
+      }
+    }
+    if (PQputCopyEnd(c, nullptr) != 1) throw lost(what);
+  } catch (...) {
+    connection.reset();
+    throw;
+  }
+}
+
+std::vector<Answer> Sql::State::collect(const char* what, const Sink& sink, const Source& source) {
   PGconn* const c = connection.get();
   bool copying = false;
   const Clock::time_point until = timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
@@ -244,6 +270,10 @@ std::vector<Answer> Sql::State::collect(const char* what, const Sink& sink) {
       if (status == PGRES_COPY_OUT && sink) {
         copying = !pass_on(what, sink);
         continue;
+      }
+      if (status == PGRES_COPY_IN && source) {
+        feed(what, source);
+        break;
       }
       if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
         cancel();
@@ -359,6 +389,16 @@ std::uint64_t Sql::copy_out(const std::string& copy, const std::function<void(st
     rows += std::strtoull(PQcmdTuples(result.get()), nullptr, 10);
   }
   return rows;
+}
+
+void Sql::copy_in(const std::string& copy, const std::function<std::string_view()>& next) {
+  const char* const what = "cannot copy the rows";
+  if (!state_->connection) throw state_->error(ErrorKind::transient, what, "the connection was given up");
+  if (PQsendQuery(state_->connection.get(), copy.c_str()) == 0) throw state_->lost(what);
+  for (const Answer& result : state_->collect(what, {}, next))
+    check(result.get(), [&](ErrorKind kind, std::string why, std::string hint, std::string state) {
+      return state_->error(kind, what, std::move(why), std::move(hint), std::move(state));
+    });
 }
 
 void Sql::stop_when(std::function<bool()> stop) {

@@ -100,6 +100,14 @@ void compare(const std::string& name, double target, int rounds, const std::func
              spread_of(theirs).median * 1000);
 }
 
+void compare_besides(const std::string& reading, const std::vector<double>& ours,
+                     const std::vector<double>& peer) {
+  std::vector<double> ratios;
+  for (std::size_t i = 1; i < ours.size(); ++i) ratios.push_back(ours[i] / peer[i]);
+  const Spread ratio = spread_of(ratios);
+  fmt::print("  {}: {:.2f} ({:.2f}-{:.2f})\n", reading, ratio.median, ratio.least, ratio.most);
+}
+
 void absolute(const std::string& name, double target_ms, int rounds, const std::function<double()>& ours) {
   ours();
   std::vector<double> times;

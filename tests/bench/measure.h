@@ -22,6 +22,10 @@ void kill_when(std::vector<std::string> argv, const std::function<bool()>& far_e
 void compare(const std::string& name, double target, int rounds, const std::function<double()>& ours,
              const std::function<double()>& peer);
 
+// Prints the ratios of another reading of the same rounds, whose first is the warm-up, a line below.
+void compare_besides(const std::string& reading, const std::vector<double>& ours,
+                     const std::vector<double>& peer);
+
 // Prints "NAME ms MEDIAN (MIN-MAX) n=N target T".
 void absolute(const std::string& name, double target_ms, int rounds, const std::function<double()>& ours);
 

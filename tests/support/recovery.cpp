@@ -194,6 +194,18 @@ std::string RecoverAttempt::log() const {
   return sys::read_file_if_there(folder() + "/log.txt").value_or("");
 }
 
+std::string value_in_stopped(const std::string& data, const std::string& sql, const std::string& database) {
+  sys::Command command;
+  command.argv = {Postgres::program("postgres"), "--single", "-D", data, "-c",
+                  "log_min_messages=panic",      database};
+  command.as = "postgres";
+  command.cwd = "/";
+  command.stdin_text = sql + "\n";
+  const std::string text = sys::output_of(command, "cannot ask the cluster");
+  const std::size_t at = text.rfind("= \"");
+  return at == std::string::npos ? text : text.substr(at + 3, text.find('"', at + 3) - at - 3);
+}
+
 std::string rows_of(const std::string& data, const std::string& table) {
   const sys::TempFolder sockets;
   give_to_postgres(sockets.path());

@@ -63,6 +63,9 @@ void give_to_postgres(const std::string& path);
 // The rows of table `t` of the cluster at `data`, which is started for it and stopped again: "1 2 3".
 std::string rows_of(const std::string& data, const std::string& table = "t");
 
+// A query's one value, in one line, from a database of the cluster at `data`, which no server serves.
+std::string value_in_stopped(const std::string& data, const std::string& sql, const std::string& database);
+
 // The server that holds a paused copy: "" where there is none; `exact`: and its pid.
 std::string server_of_copy(const std::string& data, bool exact = false);
 void end_copy(const std::string& data);  // at once; returns when it has ended

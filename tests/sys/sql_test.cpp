@@ -56,6 +56,49 @@ TEST_CASE("queries: values, NULL, parameters, no rows") {
         "8388608");  // more than a socket takes
 }
 
+TEST_CASE("rows that are copied in arrive whole, or none of them") {
+  Sql sql(server().conninfo());
+  sql.execute("create temp table t (a int, b text)");
+  const auto copied = [&](std::vector<std::string> pieces, Sql& by) {
+    std::size_t next = 0;
+    by.copy_in("copy t from stdin",
+               [&] { return next < pieces.size() ? std::string_view(pieces[next++]) : std::string_view(); });
+  };
+  copied({}, sql);
+  copied({"1\ton", "e\n2\t\\N", "\n", "\\.\n\n\n"}, sql);
+  CHECK(sql.query("select string_agg(a || coalesce(b, '-'), ' ' order by a) from t").one() == "1one 2-");
+  copied(std::vector<std::string>(64, std::string(1u << 20, 'x').replace(0, 2, "3\t") + "\n"), sql);
+  CHECK(sql.query("select sum(length(b)) from t where a = 3").one() == std::to_string(64 * ((1 << 20) - 2)));
+
+  const SqlError refused = error_of([&] { copied({"4\tgood\n5\n"}, sql); });
+  CHECK(refused.why.find("missing data for column") != std::string::npos);
+  CHECK(refused.why.find("COPY t, line 2") != std::string::npos);
+  CHECK(refused.kind == ErrorKind::permanent);
+  CHECK(sql.query("select count(*) from t where a > 3").one() == "0");
+  CHECK(error_of([&] { copied({"1\n"}, sql); }).sqlstate == "22P04");
+  CHECK(error_of([&] { sql.copy_in("copy missing from stdin", [] { return ""; }); }).sqlstate == "42P01");
+
+  // A source that fails gives the connection up, and the server all that has come.
+  Sql other(server().conninfo());
+  other.execute("create table lasting (a int)");
+  int pieces = 0;
+  const auto fails = [&]() -> std::string_view {
+    if (++pieces == 3) throw std::runtime_error("it is damaged");
+    return "1\n";
+  };
+  CHECK_THROWS_WITH(other.copy_in("copy lasting from stdin", fails), "it is damaged");
+  CHECK(error_of([&] { other.execute("select 1"); }).why == "the connection was given up");
+  CHECK(sql.query("select count(*) from lasting").one() == "0");
+  sql.execute("drop table lasting");
+
+  // Told to stop in the middle of it.
+  Sql stopped(server().conninfo());
+  stopped.execute("create temp table t (a int, b text)");
+  stopped.stop_when([] { return true; });
+  const std::string piece = std::string(1u << 20, 'x').replace(0, 2, "1\t") + "\n";
+  CHECK(error_of([&] { stopped.copy_in("copy t from stdin", [&] { return piece; }); }).why == "told to stop");
+}
+
 TEST_CASE("one: no row and NULL are told") {
   Sql sql(server().conninfo());
   CHECK_THROWS_WITH_AS(sql.query("select 1 where false").one(),

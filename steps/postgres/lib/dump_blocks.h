@@ -1,8 +1,4 @@
 // The data of a custom dump, walked without decompressing it.
-//
-// pg_dump writes: a head and the table of contents, which tells where the data of each item begin, where the
-// file could be gone back in; then block after block, each a kind, the item's number, and its data in chunks
-// that say how long they are. A chunk of length 0 ends the data.
 #pragma once
 #include <string>
 

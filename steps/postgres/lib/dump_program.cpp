@@ -108,20 +108,21 @@ void DumpProgram::done_already(const DumpEntry& entry) {
   if (const auto size = sizes_.find(entry.number); size != sizes_.end()) bytes_ += size->second;
 }
 
+void DumpProgram::finished(const std::string& number) {
+  at_hand_.erase(number);
+  if (!look_.selection.numbers.contains(number)) return;
+  DumpEntry entry;
+  entry.number = number;
+  done_already(entry);
+  tell_progress();
+  if (finished_one_) finished_one_(number);
+}
+
 void DumpProgram::heard(const std::string& line) {
-  const auto finish = [&](const std::string& number) {
-    at_hand_.erase(number);
-    if (!look_.selection.numbers.contains(number)) return;
-    DumpEntry entry;
-    entry.number = number;
-    done_already(entry);
-    tell_progress();
-    if (finished_one_) finished_one_(number);
-  };
-  if (const std::string number = number_behind(line, "finished item "); !number.empty()) finish(number);
+  if (const std::string number = number_behind(line, "finished item "); !number.empty()) finished(number);
   // By one job, an item is finished when the next is begun.
   if (const std::string number = number_behind(line, "processing item "); !number.empty()) {
-    for (const std::string& before : std::set<std::string>(at_hand_)) finish(before);
+    for (const std::string& before : std::set<std::string>(at_hand_)) finished(before);
     at_hand_.insert(number);
   }
   if (const std::string number = number_behind(line, "launching item "); !number.empty())

@@ -26,6 +26,7 @@ class DumpProgram {
   // before.
   void run(const std::vector<DumpEntry>& entries, const std::vector<std::string>& options);
   void done_already(const DumpEntry& entry);  // for the progress
+  void finished(const std::string& number);   // by somebody else, just now
   // Called with the number of every item that run() has finished, as soon as pg_restore says so.
   void on_finished(std::function<void(const std::string&)> told) { finished_one_ = std::move(told); }
 

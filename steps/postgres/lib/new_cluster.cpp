@@ -17,7 +17,9 @@
 #include "runner/sys/memory.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/control.h"
+#include "steps/postgres/lib/dump_feed.h"
 #include "steps/postgres/lib/dump_foresee.h"
+#include "steps/postgres/lib/dump_goes.h"
 #include "steps/postgres/lib/dump_program.h"
 #include "steps/postgres/lib/rename_definition.h"
 #include "steps/postgres/lib/server.h"
@@ -98,6 +100,28 @@ class SyncAhead {
   std::thread thread_;
 };
 
+// All of it, gone on with by nobody.
+void load_archive_at_once(const DumpLoad& load, const DumpLook& look, const DatabaseServer& server,
+                          bool tablespaces, DumpFeed& feed, Call& call) {
+  DumpProgram program(load, look, server, call);
+  const std::vector<std::string> as_it_says(tablespaces ? 0 : 1, "--no-tablespaces");
+  std::set<std::string> done;
+  if (!feed.numbers().empty()) {
+    const DumpGoes goes = goes_of(look.entries, look.selection.numbers, program.before_the_rows());
+    program.run(goes.definitions, as_it_says);
+    for (const DumpEntry& entry : goes.definitions) done.insert(entry.number);
+    feed.run(server, call, [&](const std::string& number) { program.finished(number); });
+    done.insert(feed.numbers().begin(), feed.numbers().end());
+    failpoint("postgres.load:fed");
+  }
+  std::vector<DumpEntry> rest;
+  for (const DumpEntry& entry : look.entries)
+    if (look.selection.numbers.contains(entry.number) && !done.contains(entry.number)) rest.push_back(entry);
+  std::vector<std::string> options = as_it_says;
+  options.push_back("--jobs=" + std::to_string(load.jobs));
+  program.run(rest, options);
+}
+
 // What its server reads once it runs in its container.
 void settle_in_image(const NewCluster& cluster, const Programs& programs) {
   if (!sys::exists(cluster.was + "/PG_VERSION")) {
@@ -156,6 +180,8 @@ Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad 
       "--no-instructions"};
   if (cluster.checksums) arguments.push_back("--data-checksums");
   call.progress("initdb", 0, 0);
+  DumpFeed feed(load, look);
+  feed.decode_ahead(sys::spare_memory() / 8);
   std::vector<std::string> places;
   if (programs.of_image()) {  // it sees no other folder, and this one must be there
     sys::make_folders(cluster.folder, 0700);
@@ -189,12 +215,7 @@ Json make_cluster(const NewCluster& cluster, const Programs& programs, DumpLoad 
     if (load.format == DumpFormat::plain) {
       load_plain(load, server, call);
     } else {
-      std::vector<DumpEntry> chosen;
-      for (const DumpEntry& entry : look.entries)
-        if (look.selection.numbers.contains(entry.number)) chosen.push_back(entry);
-      std::vector<std::string> options = {"--jobs=" + std::to_string(load.jobs)};
-      if (!spread) options.push_back("--no-tablespaces");
-      DumpProgram(load, look, server, call).run(chosen, options);
+      load_archive_at_once(load, look, server, spread, feed, call);
     }
     for (const std::string& statement : carried(load.database, look.definition, "")) sql.execute(statement);
     failpoint("postgres.load:loaded");

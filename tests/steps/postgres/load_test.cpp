@@ -56,17 +56,8 @@ RecoverAttempt attempt(Json more = Json::object(), const std::string& form = "cu
   return RecoverAttempt(params, "20261121-102600-test", "postgres.load");
 }
 
-// A value from the database ember of the stopped cluster.
 std::string value(const std::string& data, const std::string& sql) {
-  sys::Command command;
-  command.argv = {Postgres::program("postgres"), "--single", "-D", data, "-c",
-                  "log_min_messages=panic",      "ember"};
-  command.as = "postgres";
-  command.cwd = "/";
-  command.stdin_text = sql + "\n";
-  const std::string text = sys::output_of(command, "cannot ask the cluster");
-  const std::size_t at = text.rfind("= \"");
-  return at == std::string::npos ? text : text.substr(at + 3, text.find('"', at + 3) - at - 3);
+  return value_in_stopped(data, sql, "ember");
 }
 
 void initdb(const std::string& data) {
