@@ -48,7 +48,8 @@ Wish wish_of(const RecoverySet& set) {
   if (const Json from = database.value("repository", Json()); from.is_object() && from.size() == 1) {
     wish.repository = repository_from_json(from);
     for (std::string* path : {&wish.repository->config, &wish.repository->path})
-      if (!path->empty() && path->front() != '/') *path = set.folder + "/" + *path;
+      if (!path->empty() && path->front() != '/' && wish.repository->host.empty())  // else the other host's
+        *path = set.folder + "/" + *path;
   }
   const Json archives = database.value("wal", Json());
   if (archives.is_array())

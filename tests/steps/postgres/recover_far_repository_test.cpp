@@ -3,8 +3,10 @@
 
 #include <cstdlib>
 
+#include "runner/step/window.h"
 #include "tests/support/repositories.h"
 #include "tests/support/ssh_host.h"
+#include "tests/support/unit.h"
 
 using namespace relight;
 
@@ -116,6 +118,27 @@ TEST_CASE("Barman on another host: its backups and its WAL come by ssh, patientl
         "it has no base backup 20200101T000000");
   holds(told(repos().wanted(far({{"server", "other"}}), "latest")), "Unknown server 'other'");
   holds(told(repos().wanted(far({{"server", "a b"}}), "latest")), "cannot be given to the shell of ");
+
+  // A recovery set may name it; a relative path is the other host's then.
+  {
+    PostgresFolder set;
+    const Json repository = far({{"config", "no/such.conf"}});
+    const Json backup = {
+        {"format", "recovery-set/1"}, {"product", "x"},         {"version", "1"},
+        {"time", repos().second},     {"files", Json::array()}, {"database", {{"repository", repository}}}};
+    sys::write_file(set.path() + "/backup.json", backup.dump(), 0644);
+    std::string report;
+    try {
+      TestCall call;
+      WindowReport found;
+      type_named("postgres.recover").window(set.path(), false, call, found);
+      for (const Problem& gap : found.gaps) report += gap.on + ": " + gap.why + "\n";
+    } catch (const Error& error) {
+      report = error.on + ": " + error.why;
+    }
+    holds(report, "no/such.conf");
+    CHECK(report.find(set.path() + "/no/such.conf") == std::string::npos);
+  }
 
   // What comes instead of a tar, and more of it than a pipe holds.
   {
