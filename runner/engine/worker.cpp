@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <mutex>
 #include <thread>
 
 #include "runner/engine/channel.h"
@@ -55,10 +57,15 @@ class WorkerCall : public Call {
   void log(const std::string& line) override { channel_.send({{"log", line}}); }
 
   bool stop_wanted() const override {
-    Json message;
-    while (channel_.take(message))
-      if (message.contains("stop")) stop_ = true;
-    return stop_ || channel_.closed();
+    const std::unique_lock lock(reads_,
+                                std::try_to_lock);  // what is read while ask() waits may be its answer
+    if (lock) {
+      Json message;
+      while (channel_.take(message))
+        if (message.contains("stop")) stop_ = true;
+      if (channel_.closed()) stop_ = true;
+    }
+    return stop_;
   }
 
   sys::ProcessId launch(const sys::Launch& launch) override {
@@ -75,6 +82,7 @@ class WorkerCall : public Call {
  private:
   // Sends what the engine answers, and waits for the answer.
   Json ask(const Json& message) {
+    const std::lock_guard lock(reads_);
     channel_.send(message);
     Json answer;
     while (channel_.receive(answer)) {
@@ -92,7 +100,8 @@ class WorkerCall : public Call {
   std::string run_, step_;
   int attempt_;
   bool previewing_;
-  mutable bool stop_ = false;
+  mutable std::mutex reads_;  // of the channel
+  mutable std::atomic<bool> stop_ = false;
   Json notes_;
 };
 

@@ -29,7 +29,8 @@ class Call {
                         std::uint64_t total) = 0;  // may be dropped
   virtual void log(const std::string& line) = 0;   // into the step's log, redacted
 
-  virtual bool stop_wanted() const = 0;  // timeout, SIGINT: stop at a safe point
+  // timeout, SIGINT: stop at a safe point. The one thing of a call that any thread may ask.
+  virtual bool stop_wanted() const = 0;
   // Throws Stopped, by which the engine knows that the step stopped because it was told to.
   void stop_here_if_wanted() const;
 

@@ -69,7 +69,8 @@ void check_files(const RecoverySet& set, bool every_byte, Call& call, SetReport&
     try {
       path = sys::path_within(set.folder + "/" + set_file, file.at("path").get<std::string>());
       sha256 = file.at("sha256").get<std::string>();
-      size = file.at("size").get<std::uint64_t>();
+      size =
+          file.at("size").is_number_unsigned() ? file["size"].get<std::uint64_t>() : throw std::exception();
     } catch (const Error& error) {
       report.problems.push_back(problem_of(error));
       continue;

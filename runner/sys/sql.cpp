@@ -233,16 +233,19 @@ bool Sql::State::pass_on(const char* what, const Sink& sink) {
 void Sql::State::feed(const char* what, const Source& source) {
   PGconn* const c = connection.get();
   Clock::time_point look = Clock::now() + kLookEvery;
+  const auto may_go_on = [&] {
+    if (Clock::now() < look) return;
+    if (stop && stop()) throw error(ErrorKind::transient, what, "told to stop");
+    look = Clock::now() + kLookEvery;
+  };
   try {
     for (std::string_view piece = source(); !piece.empty(); piece = source()) {
+      may_go_on();
       if (PQputCopyData(c, piece.data(), static_cast<int>(piece.size())) != 1) throw lost(what);
       int unsent = 0;
       while ((unsent = PQflush(c)) != 0) {
         if (unsent < 0) throw lost(what);
-        if (Clock::now() >= look) {
-          if (stop && stop()) throw error(ErrorKind::transient, what, "told to stop");
-          look = Clock::now() + kLookEvery;
-        }
+        may_go_on();
         if (wait_for(POLLIN | POLLOUT, look) && PQconsumeInput(c) == 0) throw lost(what);
       }
     }
@@ -260,7 +263,7 @@ std::vector<Answer> Sql::State::collect(const char* what, const Sink& sink, cons
   Clock::time_point look = Clock::now() + kLookEvery;
   std::vector<Answer> results;
   while (true) {
-    const int unsent = PQflush(c);
+    int unsent = PQflush(c);
     if (unsent < 0) throw lost(what);
     if (copying && pass_on(what, sink)) copying = false;
     while (unsent == 0 && !copying && PQisBusy(c) == 0) {
@@ -273,6 +276,8 @@ std::vector<Answer> Sql::State::collect(const char* what, const Sink& sink, cons
       }
       if (status == PGRES_COPY_IN && source) {
         feed(what, source);
+        unsent = PQflush(c);
+        if (unsent < 0) throw lost(what);
         break;
       }
       if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {

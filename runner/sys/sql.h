@@ -46,6 +46,7 @@ class Sql {
   std::uint64_t copy_out(const std::string& copy, const std::function<void(std::string_view)>& sink);
   // `copy ... from stdin`: sends the pieces that `next` gives, each good until the next is asked for; an
   // empty one is the end. What `next` throws is passed on, and the connection given up: nothing is copied.
+  // The time limit does not count while it sends.
   void copy_in(const std::string& copy, const std::function<std::string_view()>& next);
   void stop_when(std::function<bool()> stop);
   void timeout(std::chrono::milliseconds each_query);  // 0: none

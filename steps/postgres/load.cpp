@@ -236,7 +236,9 @@ class Load : public MadeCluster {
                       .path = sys::absolute(params.text("dump")),
                       .database = database,
                       .format = outlook.look.format,
-                      .jobs = jobs_of(params)},
+                      .jobs = jobs_of(params),
+                      .mend = "mend the cause, then resume the run, which makes the cluster anew; the one "
+                              "there was not touched"},
                      outlook.look, outlook.globals, call);
     const auto moment = moment_of_dump(params, outlook.look);
     Json url;  // of a container the address comes with its start

@@ -17,7 +17,10 @@ void read_line(const std::string& section, const std::string& name, const Json& 
                BackrestManifest& manifest) {
   if (section == "[target:file]") {
     const std::string checksum = value.value("checksum", "");
-    manifest.files[path_of(name)] = {.size = value.at("size").get<std::uint64_t>(),
+    const Json& size = value.at("size");
+    if (!size.is_number_unsigned())
+      throw Json::type_error::create(302, name + ": its size is no size", &size);
+    manifest.files[path_of(name)] = {.size = size.get<std::uint64_t>(),
                                      .algorithm = checksum.empty() ? "" : "SHA1",
                                      .checksum = checksum,
                                      .modified = ""};

@@ -19,7 +19,9 @@ using namespace std::chrono_literals;
 constexpr const char* no_limits =
     "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
     "SET synchronous_commit = on; SET default_transaction_read_only = off; SET client_min_messages = error; "
-    "SET search_path = pg_catalog";
+    "SET search_path = pg_catalog; "
+    "SELECT set_config('transaction_timeout', '0', false) WHERE "
+    "current_setting('server_version_num')::int >= 170000";
 
 std::string percent(const std::string& text) {
   std::string out;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <system_error>
 
 #include "runner/sys/decode.h"
 #include "runner/sys/error.h"
@@ -27,15 +28,16 @@ std::string qualified(const DumpItem& item) {
   return sys::quote_identifier(item.schema) + "." + sys::quote_identifier(item.name);
 }
 
-// The COPY names its table as far as it must with quotes.
+// Its COPY names the table as far as it must with quotes. Rows that go by the root of the partitions say so
+// in place of a definition, or their COPY names the root.
 bool copies_into_its_own(const DumpItem& item) {
+  if (!item.definition.empty()) return false;
   const auto without_quotes = [](std::string text) {
     std::erase(text, '"');
     return text;
   };
-  const std::string copy = without_quotes(item.copy);
-  return copy.starts_with("COPY " + without_quotes(item.schema + "." + item.name) + " (") ||
-         copy.starts_with("COPY " + without_quotes(item.schema + "." + item.name) + " FROM stdin;");
+  return without_quotes(item.copy).starts_with("COPY " + without_quotes(item.schema + "." + item.name) +
+                                               " (");
 }
 
 std::string file_of(const std::string& dump, const DumpItem& item) {
@@ -92,18 +94,24 @@ class DumpFeed::Source {
     }
     return held_;
   }
-  // Decodes a piece and keeps it. Returns its bytes; 0: the end.
+  // Decodes a piece and keeps it. Returns the memory that it takes; 0: the end.
   std::size_t decode_ahead() {
     std::string piece = decoded();
-    const std::size_t bytes = piece.size();
-    if (bytes > 0) ahead_.push_back(std::move(piece));
-    return bytes;
+    if (piece.empty()) return 0;
+    piece.shrink_to_fit();
+    ahead_.push_back(std::move(piece));
+    return ahead_.back().capacity() + sizeof(std::string);
   }
 
  private:
   std::string decoded() {
+    if (!decoder_) return "";
     std::string piece(256u << 10, '\0');
     piece.resize(decoder_->read(piece.data(), piece.size()));
+    if (piece.empty()) {  // the file is closed: many may be decoded ahead
+      decoder_.reset();
+      chunks_.reset();
+    }
     return piece;
   }
 
@@ -140,10 +148,14 @@ class Progress {
     const std::lock_guard lock(mutex_);
     if (fault_) std::rethrow_exception(fault_);
   }
-  // Waits for the next; nothing: all `threads` have ended.
+  std::size_t at_work(std::size_t threads) const {
+    const std::lock_guard lock(mutex_);
+    return fault_ ? 0 : threads - ended_;
+  }
+  // Waits for the next; nothing: that many threads have ended.
   std::optional<std::string> next(std::size_t threads) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return !numbers_.empty() || ended_ == threads; });
+    changed_.wait(lock, [&] { return !numbers_.empty() || ended_ >= threads; });
     if (numbers_.empty()) return std::nullopt;
     const std::string number = numbers_.back();
     numbers_.pop_back();
@@ -164,23 +176,25 @@ DumpFeed::DumpFeed(const DumpLoad& load, const DumpLook& look) : load_(load), lo
   if (load.format != DumpFormat::custom && load.format != DumpFormat::directory) return;
   const bool custom = load.format == DumpFormat::custom;
   std::vector<DumpItem> items;
+  std::uint64_t size = 0;
   try {
     DumpFile file(custom ? load.path : load.path + "/toc.dat");
     const DumpHead head = file.head();
     if (!head.gzip || head.custom != custom) return;
     items = file.contents(head);
+    size = file.size();
   } catch (const NotShown&) {
     return;  // pg_restore knows it, or says what is wrong with it
   }
   std::set<std::pair<std::string, std::string>> made;
-  std::set<std::uint64_t> places;
+  std::set<std::uint64_t> places = {size};
   for (const DumpItem& item : items) {
-    if (item.kind == "ENCODING" || item.kind == "SEARCHPATH") session_.push_back(item.definition);
+    if (item.kind == "ENCODING" || item.kind == "STDSTRINGS" || item.kind == "SEARCHPATH")
+      session_.push_back(item.definition);
     if (item.kind == "TABLE" && look.selection.numbers.contains(item.number))
       made.emplace(item.schema, item.name);
     if (item.place) places.insert(*item.place);
   }
-  places.insert(look.bytes);
   for (DumpItem& item : items) {
     if (item.kind != "TABLE DATA" || !look.selection.numbers.contains(item.number) ||
         !made.contains({item.schema, item.name}) || !copies_into_its_own(item) ||
@@ -188,8 +202,11 @@ DumpFeed::DumpFeed(const DumpLoad& load, const DumpLook& look) : load_(load), lo
       continue;
     numbers_.insert(item.number);
     Rows& rows = rows_.emplace_back();
-    rows.bytes = custom ? *places.upper_bound(*item.place) - *item.place
-                        : std::filesystem::file_size(file_of(load.path, item));
+    std::error_code none;
+    if (!custom)
+      rows.bytes = std::filesystem::file_size(file_of(load.path, item), none);
+    else if (const auto end = places.upper_bound(*item.place); end != places.end())
+      rows.bytes = *end - *item.place;
     rows.item = std::move(item);
   }
   std::stable_sort(rows_.begin(), rows_.end(),
@@ -200,8 +217,7 @@ DumpFeed::~DumpFeed() {
   end_ahead();
 }
 
-void DumpFeed::decode_ahead(std::uint64_t memory) {
-  if (rows_.empty()) return;
+void DumpFeed::decode_ahead(std::uint64_t memory) try {
   ahead_ = std::thread([this, memory] {
     std::uint64_t kept = 0;
     for (std::size_t i = 0; i < rows_.size() && kept < memory && !enough_; ++i) try {
@@ -213,6 +229,7 @@ void DumpFeed::decode_ahead(std::uint64_t memory) {
         return;
       }
   });
+} catch (const std::system_error&) {  // no thread: all is decoded when its turn comes
 }
 
 void DumpFeed::end_ahead() {
@@ -234,22 +251,28 @@ void DumpFeed::copy(std::size_t number, sys::Sql& sql) {
 std::exception_ptr DumpFeed::fault_at(const Rows& rows) const {
   const auto entry = std::find_if(look_.entries.begin(), look_.entries.end(),
                                   [&](const DumpEntry& one) { return one.number == rows.item.number; });
-  const std::string on = load_.path + ", " + entry->told;
+  const auto told = [&](ErrorKind kind, const std::string& on, std::string why, std::string hint) {
+    return std::make_exception_ptr(
+        Error(kind, what_failed, on + ", " + entry->told, std::move(why), std::move(hint)));
+  };
   try {
     throw;
   } catch (const NotShown&) {
-    return std::make_exception_ptr(Error(ErrorKind::permanent, what_failed, on,
-                                         "its rows are not where the table of contents has them, or cut off",
-                                         other_copy));
-  } catch (const Error& error) {
-    return std::make_exception_ptr(Error(error.kind, what_failed, on, error.why, mend_and_resume));
+    return told(ErrorKind::permanent, load_.path,
+                "its rows are not where the table of contents has them, or cut off", other_copy);
+  } catch (const sys::SqlError& error) {
+    return told(error.kind, load_.path, error.why, load_.mend);
+  } catch (const Error& error) {  // of a file
+    return told(error.kind, error.on, error.why,
+                error.kind == ErrorKind::permanent ? other_copy : error.hint);
   } catch (...) {
     return std::current_exception();
   }
 }
 
 void DumpFeed::run(const DatabaseServer& server, const Call& call,
-                   const std::function<void(const std::string& number)>& finished) {
+                   const std::function<void(const std::string& number)>& finished,
+                   const std::function<void(std::size_t sessions)>& idle) {
   end_ahead();
   Progress progress;
   std::atomic<std::size_t> next = 0;
@@ -272,8 +295,11 @@ void DumpFeed::run(const DatabaseServer& server, const Call& call,
   };
   std::vector<std::thread> threads;
   const std::size_t jobs = std::min(rows_.size(), static_cast<std::size_t>(std::max(load_.jobs, 1)));
-  for (std::size_t i = 0; i < jobs; ++i) threads.emplace_back(work);
+  threads.reserve(jobs);
   try {
+    while (threads.size() < jobs) threads.emplace_back(work);
+    while (const auto number = progress.next(1)) finished(*number);
+    if (const std::size_t left = progress.at_work(jobs); left > 0) idle(jobs - left);
     while (const auto number = progress.next(jobs)) finished(*number);
   } catch (...) {
     progress.failed_by(std::current_exception());

@@ -37,10 +37,12 @@ class DumpFeed {
   // much as that memory takes (bytes).
   void decode_ahead(std::uint64_t memory);
 
-  // By as many sessions as the load has jobs. The tables are there, and empty. `finished` is called by this
-  // thread with each number. A permanent Error names the item and holds the server's own words.
+  // By as many sessions as the load has jobs. The tables are there, and empty. This thread calls
+  // `finished` with each number, and once `idle` where sessions have nothing left to do while others copy
+  // large tables. A permanent Error names the item and holds the server's own words.
   void run(const DatabaseServer& server, const Call& call,
-           const std::function<void(const std::string& number)>& finished);
+           const std::function<void(const std::string& number)>& finished,
+           const std::function<void(std::size_t sessions)>& idle);
 
  private:
   struct Rows {

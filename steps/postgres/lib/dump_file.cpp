@@ -157,7 +157,9 @@ std::string_view DumpFile::chunk() {
   const std::int64_t length = integer();
   must(length >= 0);
   if (length == 0) return {};
+  constexpr std::uint64_t largest = 64u << 20;  // pg_dump's own are of some kilobytes
   const auto size = static_cast<std::uint64_t>(length);
+  must(size <= largest);
   if (at_ >= from_ && at_ + size <= from_ + buffer_.size()) {
     at_ += size;
     return std::string_view(buffer_).substr(at_ - size - from_, size);

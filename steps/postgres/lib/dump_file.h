@@ -35,6 +35,7 @@ class DumpFile {
   DumpHead head();
   std::vector<DumpItem> contents(const DumpHead& head);
 
+  std::uint64_t size() const { return size_; }
   bool at_end() const { return at_ == size_; }
   void go_on_to(std::uint64_t place);  // never back
   struct Block {

@@ -15,11 +15,8 @@ struct DumpLoad {
   std::string database;   // the new one
   DumpFormat format;
   int jobs;
+  const char* mend;  // what to do where the server refuses a part of it
 };
-
-inline constexpr const char* mend_and_resume =
-    "mend the cause, then resume the run, which goes on with what is loaded; the current database was not "
-    "touched";
 
 // Loads all of it or throws a permanent Error that holds the server's or the program's own lines.
 void load_plain(const DumpLoad& load, const DatabaseServer& server, Call& call);

@@ -173,7 +173,7 @@ void DumpProgram::run(const std::vector<DumpEntry>& entries, const std::vector<s
     if (failed_.empty() ? at_hand_.contains(entry.number) : entry.number == failed_)
       items.push_back(entry.told);
   if (!items.empty()) on += ", " + sys::join(items, " or ");
-  throw Error(ErrorKind::permanent, what_failed, on, why, mend_and_resume);
+  throw Error(ErrorKind::permanent, what_failed, on, why, load_.mend);
 }
 
 }  // namespace relight::postgres

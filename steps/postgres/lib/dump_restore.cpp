@@ -48,7 +48,10 @@ void restore_beside(const Params& params, Call& call, const DatabaseServer& serv
                       .path = sys::absolute(params.text("dump")),
                       .database = move.fresh(),
                       .format = dump.format,
-                      .jobs = jobs_of(params)};
+                      .jobs = jobs_of(params),
+                      .mend =
+                          "mend the cause, then resume the run, which goes on with what is loaded; the "
+                          "current database was not touched"};
   const std::string create =
       like.is_null() ? creation(move.fresh(), dump.definition, owner) : creation(move.fresh(), like, owner);
   try {

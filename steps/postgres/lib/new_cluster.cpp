@@ -17,10 +17,8 @@
 #include "runner/sys/memory.h"
 #include "runner/sys/text.h"
 #include "steps/postgres/lib/control.h"
-#include "steps/postgres/lib/dump_feed.h"
+#include "steps/postgres/lib/dump_at_once.h"
 #include "steps/postgres/lib/dump_foresee.h"
-#include "steps/postgres/lib/dump_goes.h"
-#include "steps/postgres/lib/dump_program.h"
 #include "steps/postgres/lib/rename_definition.h"
 #include "steps/postgres/lib/server.h"
 #include "steps/postgres/lib/start_needs.h"
@@ -99,28 +97,6 @@ class SyncAhead {
   bool over_ = false;
   std::thread thread_;
 };
-
-// All of it, gone on with by nobody.
-void load_archive_at_once(const DumpLoad& load, const DumpLook& look, const DatabaseServer& server,
-                          bool tablespaces, DumpFeed& feed, Call& call) {
-  DumpProgram program(load, look, server, call);
-  const std::vector<std::string> as_it_says(tablespaces ? 0 : 1, "--no-tablespaces");
-  std::set<std::string> done;
-  if (!feed.numbers().empty()) {
-    const DumpGoes goes = goes_of(look.entries, look.selection.numbers, program.before_the_rows());
-    program.run(goes.definitions, as_it_says);
-    for (const DumpEntry& entry : goes.definitions) done.insert(entry.number);
-    feed.run(server, call, [&](const std::string& number) { program.finished(number); });
-    done.insert(feed.numbers().begin(), feed.numbers().end());
-    failpoint("postgres.load:fed");
-  }
-  std::vector<DumpEntry> rest;
-  for (const DumpEntry& entry : look.entries)
-    if (look.selection.numbers.contains(entry.number) && !done.contains(entry.number)) rest.push_back(entry);
-  std::vector<std::string> options = as_it_says;
-  options.push_back("--jobs=" + std::to_string(load.jobs));
-  program.run(rest, options);
-}
 
 // What its server reads once it runs in its container.
 void settle_in_image(const NewCluster& cluster, const Programs& programs) {

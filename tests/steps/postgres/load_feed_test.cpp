@@ -1,5 +1,7 @@
 // The rows of a dump that relight feeds itself: the same ones arrive as by pg_restore, or none and why.
 #include <doctest/doctest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "runner/sys/files.h"
 #include "runner/sys/json_whole.h"
@@ -138,6 +140,71 @@ TEST_CASE("a part of a dump is fed, and nothing else of it") {
   CHECK(value(load, "select count(*) from pg_class where relname in ('checked', 'parts')") == "0");
 }
 
+TEST_CASE("a dump of many small tables is decoded ahead by few open files, a dump by another name too") {
+  const std::string many = dumped().folder->path() + "/many", other = many + ".link";
+  {
+    Postgres server;
+    server.execute("create database ember");
+    server.execute(
+        "do $$ begin for i in 1..400 loop execute format('create table t%s as select %s as i', i, i); end "
+        "loop; end $$",
+        "ember");
+    server.run("pg_dump", {"--format=custom", "--file=" + server.folder() + "/made", "ember"});
+    sys::copy_tree(server.folder() + "/made", many);
+  }
+  give_to_postgres(dumped().folder->path());
+  REQUIRE(symlink(many.c_str(), other.c_str()) == 0);
+  struct rlimit before = {};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  struct rlimit few = before;
+  few.rlim_cur = 256;
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+  const RecoverAttempt load = attempt(other);
+  const Outcome made = load.apply();
+  setrlimit(RLIMIT_NOFILE, &before);
+  REQUIRE(made.error == "");
+  CHECK(made.value["tables"] == 400);
+  CHECK(value(load, "select i from t400") == "400");
+}
+
+TEST_CASE("while one table takes long, the indexes of the others are built") {
+  const std::string slow = dumped().folder->path() + "/slow";
+  {
+    Postgres server;
+    server.execute("create database ember");
+    server.execute(
+        "create function late(i int) returns bool language plpgsql as $$ begin if current_database() <> "
+        "'ember' "
+        "then perform pg_sleep(4); end if; return true; end $$;"
+        "create table late (i int primary key check (late(i)), t text); insert into late values (1, "
+        "(select string_agg(md5(i::text), '') from generate_series(1, 2000) i));"
+        "create table quick (i int primary key); insert into quick values (1); create index built on quick "
+        "(i);"
+        "create table refers (i int references quick (i)); insert into refers values (1)",
+        "ember");
+    server.run("pg_dump", {"--format=custom", "--file=" + server.folder() + "/made", "ember"});
+    sys::copy_tree(server.folder() + "/made", slow);
+  }
+  give_to_postgres(dumped().folder->path());
+  const RecoverAttempt load = attempt(slow, {{"database", "other"}});
+  REQUIRE(load.apply().error == "");
+  const std::string log = load.log();
+  std::vector<std::size_t> goes;
+  for (std::size_t at = log.find("connecting to database for restore"); at != std::string::npos;
+       at = log.find("connecting to database for restore", at + 1))
+    goes.push_back(at);
+  REQUIRE(goes.size() == 3);
+  const auto second = log.substr(goes[1], goes[2] - goes[1]), last = log.substr(goes[2]);
+  for (const char* built : {"public.built", "quick_pkey"})
+    CHECK_MESSAGE(second.find(built) != std::string::npos, log);
+  for (const char* built : {"late_pkey", "refers_i_fkey"})
+    CHECK_MESSAGE(last.find(built) != std::string::npos, log);
+  CHECK(value_in_stopped(load.data(),
+                         "select count(*) from pg_constraint where connamespace = 'public'::regnamespace and "
+                         "contype in ('p', 'f')",
+                         "other") == "3");
+}
+
 TEST_CASE("rows that are damaged or refused are told with their table, and no cluster is made") {
   const std::string path = dumped().folder->path() + "/damaged";
   std::string bytes = sys::read_file(dumped().dump("custom"));
@@ -152,6 +219,7 @@ TEST_CASE("rows that are damaged or refused are told with their table, and no cl
   const Outcome failed = damaged.apply();
   CHECK(failed.error.find(path + ", TABLE DATA an odd, one a \"b\" (c postgres: ") != std::string::npos);
   CHECK(failed.error.find("damaged") != std::string::npos);
+  CHECK(failed.hint == "the dump is cut off or damaged: use another copy of it");
   CHECK_FALSE(sys::exists(damaged.data()));
 
   const std::string strict = dumped().folder->path() + "/strict";
@@ -168,7 +236,9 @@ TEST_CASE("rows that are damaged or refused are told with their table, and no cl
   }
   give_to_postgres(dumped().folder->path());
   const RecoverAttempt refused = attempt(strict, {{"database", "other"}});
-  const std::string told = refused.apply().error;
+  const Outcome no = refused.apply();
+  const std::string told = no.error;
+  CHECK(no.hint.find("makes the cluster anew") != std::string::npos);
   CHECK(told.find(strict + ", TABLE DATA public strict postgres: ") != std::string::npos);
   CHECK(told.find("violates check constraint") != std::string::npos);
   CHECK(told.find("COPY strict, line 2") != std::string::npos);

@@ -133,7 +133,8 @@ TEST_CASE("the cluster there is put aside with its data, and its settings are ta
 }
 
 TEST_CASE("killed while it loads, the cluster is made anew, and nothing of the server is left") {
-  for (const char* point : {"postgres.load:started", "postgres.load:loaded", "postgres.load:unsynced"}) {
+  for (const char* point :
+       {"postgres.load:started", "postgres.load:fed", "postgres.load:loaded", "postgres.load:unsynced"}) {
     CAPTURE(point);
     const RecoverAttempt load = attempt();
     REQUIRE(load.apply(point).killed);
