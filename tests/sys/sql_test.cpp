@@ -96,7 +96,9 @@ TEST_CASE("rows that are copied in arrive whole, or none of them") {
   stopped.execute("create temp table t (a int, b text)");
   stopped.stop_when([] { return true; });
   const std::string piece = std::string(1u << 20, 'x').replace(0, 2, "1\t") + "\n";
-  CHECK(error_of([&] { stopped.copy_in("copy t from stdin", [&] { return piece; }); }).why == "told to stop");
+  CHECK(error_of([&] {
+          stopped.copy_in("copy t from stdin", [&] { return std::string_view(piece); });
+        }).why == "told to stop");
 }
 
 TEST_CASE("one: no row and NULL are told") {
