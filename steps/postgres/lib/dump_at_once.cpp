@@ -48,10 +48,10 @@ class ArchiveAtOnce {
             done_.insert(number);
             program_.finished(number);
           },
-          [&](std::size_t sessions) { run(to_build_now(goes), sessions); });
+          [&] { run(to_build_now(goes), load_.jobs); });
       failpoint("postgres.load:fed");
     }
-    run(look_.entries, static_cast<std::size_t>(load_.jobs));
+    run(look_.entries, load_.jobs);
   }
 
  private:
@@ -65,7 +65,7 @@ class ArchiveAtOnce {
   }
 
   // Of these what is chosen and not done.
-  void run(const std::vector<DumpEntry>& entries, std::size_t jobs) {
+  void run(const std::vector<DumpEntry>& entries, int jobs) {
     const auto left = among(
         entries, [&](const DumpEntry& entry) { return chosen(entry) && !done_.contains(entry.number); });
     std::vector<std::string> options = options_;
@@ -74,7 +74,7 @@ class ArchiveAtOnce {
     for (const DumpEntry& entry : left) done_.insert(entry.number);
   }
 
-  // Indexes and keys of tables that have their rows.
+  // Indexes and keys of tables that have their rows. By all jobs: the last table may be as good as copied.
   std::vector<DumpEntry> to_build_now(const DumpGoes& goes) const {
     std::set<std::string> wait;
     for (const DumpEntry& entry : look_.entries)

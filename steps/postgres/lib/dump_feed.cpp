@@ -148,9 +148,9 @@ class Progress {
     const std::lock_guard lock(mutex_);
     if (fault_) std::rethrow_exception(fault_);
   }
-  std::size_t at_work(std::size_t threads) const {
+  bool at_work(std::size_t threads) const {
     const std::lock_guard lock(mutex_);
-    return fault_ ? 0 : threads - ended_;
+    return !fault_ && ended_ < threads;
   }
   // Waits for the next; nothing: that many threads have ended.
   std::optional<std::string> next(std::size_t threads) {
@@ -272,7 +272,7 @@ std::exception_ptr DumpFeed::fault_at(const Rows& rows) const {
 
 void DumpFeed::run(const DatabaseServer& server, const Call& call,
                    const std::function<void(const std::string& number)>& finished,
-                   const std::function<void(std::size_t sessions)>& idle) {
+                   const std::function<void()>& idle) {
   end_ahead();
   Progress progress;
   std::atomic<std::size_t> next = 0;
@@ -299,7 +299,7 @@ void DumpFeed::run(const DatabaseServer& server, const Call& call,
   try {
     while (threads.size() < jobs) threads.emplace_back(work);
     while (const auto number = progress.next(1)) finished(*number);
-    if (const std::size_t left = progress.at_work(jobs); left > 0) idle(jobs - left);
+    if (progress.at_work(jobs)) idle();
     while (const auto number = progress.next(jobs)) finished(*number);
   } catch (...) {
     progress.failed_by(std::current_exception());

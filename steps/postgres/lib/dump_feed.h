@@ -41,8 +41,7 @@ class DumpFeed {
   // `finished` with each number, and once `idle` where sessions have nothing left to do while others copy
   // large tables. A permanent Error names the item and holds the server's own words.
   void run(const DatabaseServer& server, const Call& call,
-           const std::function<void(const std::string& number)>& finished,
-           const std::function<void(std::size_t sessions)>& idle);
+           const std::function<void(const std::string& number)>& finished, const std::function<void()>& idle);
 
  private:
   struct Rows {
