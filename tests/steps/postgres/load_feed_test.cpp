@@ -108,6 +108,16 @@ std::string value(const RecoverAttempt& load, const std::string& sql) {
   return value_in_stopped(load.data(), sql, "ember");
 }
 
+// A custom dump at `path`, in the folder of the others, of a database ember that `sql` fills.
+void dump_of(const std::string& sql, const std::string& path) {
+  Postgres server;
+  server.execute("create database ember");
+  server.execute(sql, "ember");
+  server.run("pg_dump", {"--format=custom", "--file=" + server.folder() + "/made", "ember"});
+  sys::copy_tree(server.folder() + "/made", path);
+  give_to_postgres(dumped().folder->path());
+}
+
 bool pg_restore_brought(const RecoverAttempt& load, const std::string& table) {
   return load.log().find("processing data for table \"" + table + "\"") != std::string::npos;
 }
@@ -142,17 +152,10 @@ TEST_CASE("a part of a dump is fed, and nothing else of it") {
 
 TEST_CASE("a dump of many small tables is decoded ahead by few open files, a dump by another name too") {
   const std::string many = dumped().folder->path() + "/many", other = many + ".link";
-  {
-    Postgres server;
-    server.execute("create database ember");
-    server.execute(
-        "do $$ begin for i in 1..400 loop execute format('create table t%s as select %s as i', i, i); end "
-        "loop; end $$",
-        "ember");
-    server.run("pg_dump", {"--format=custom", "--file=" + server.folder() + "/made", "ember"});
-    sys::copy_tree(server.folder() + "/made", many);
-  }
-  give_to_postgres(dumped().folder->path());
+  dump_of(
+      "do $$ begin for i in 1..400 loop execute format('create table t%s as select %s as i', i, i); end "
+      "loop; end $$",
+      many);
   REQUIRE(symlink(many.c_str(), other.c_str()) == 0);
   struct rlimit before = {};
   REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
@@ -169,23 +172,16 @@ TEST_CASE("a dump of many small tables is decoded ahead by few open files, a dum
 
 TEST_CASE("while one table takes long, the indexes of the others are built") {
   const std::string slow = dumped().folder->path() + "/slow";
-  {
-    Postgres server;
-    server.execute("create database ember");
-    server.execute(
-        "create function late(i int) returns bool language plpgsql as $$ begin if current_database() <> "
-        "'ember' "
-        "then perform pg_sleep(4); end if; return true; end $$;"
-        "create table late (i int primary key check (late(i)), t text); insert into late values (1, "
-        "(select string_agg(md5(i::text), '') from generate_series(1, 2000) i));"
-        "create table quick (i int primary key); insert into quick values (1); create index built on quick "
-        "(i);"
-        "create table refers (i int references quick (i)); insert into refers values (1)",
-        "ember");
-    server.run("pg_dump", {"--format=custom", "--file=" + server.folder() + "/made", "ember"});
-    sys::copy_tree(server.folder() + "/made", slow);
-  }
-  give_to_postgres(dumped().folder->path());
+  dump_of(
+      "create function late(i int) returns bool language plpgsql as $$ begin if current_database() <> "
+      "'ember' "
+      "then perform pg_sleep(4); end if; return true; end $$;"
+      "create table late (i int primary key check (late(i)), t text); insert into late values (1, "
+      "(select string_agg(md5(i::text), '') from generate_series(1, 2000) i));"
+      "create table quick (i int primary key); insert into quick values (1); create index built on quick "
+      "(i);"
+      "create table refers (i int references quick (i)); insert into refers values (1)",
+      slow);
   const RecoverAttempt load = attempt(slow, {{"database", "other"}});
   REQUIRE(load.apply().error == "");
   const std::string log = load.log();
@@ -223,18 +219,11 @@ TEST_CASE("rows that are damaged or refused are told with their table, and no cl
   CHECK_FALSE(sys::exists(damaged.data()));
 
   const std::string strict = dumped().folder->path() + "/strict";
-  {
-    Postgres server;
-    server.execute("create database ember");
-    server.execute(
-        "create table strict (i int check (i > 0 or current_database() = 'ember')); insert into strict "
-        "values "
-        "(1), (-1)",
-        "ember");
-    server.run("pg_dump", {"--format=custom", "--file=" + server.folder() + "/made", "ember"});
-    sys::copy_tree(server.folder() + "/made", strict);
-  }
-  give_to_postgres(dumped().folder->path());
+  dump_of(
+      "create table strict (i int check (i > 0 or current_database() = 'ember')); insert into strict "
+      "values "
+      "(1), (-1)",
+      strict);
   const RecoverAttempt refused = attempt(strict, {{"database", "other"}});
   const Outcome no = refused.apply();
   const std::string told = no.error;
